@@ -1,0 +1,34 @@
+/** The names of everything that one cluster's relay keeps in Redis; all share a hash tag, so that one script may touch them. */
+export interface Keys {
+  /** Hash: `epoch`, `seq` (newest entry), `first` (oldest kept entry). */
+  meta: string
+  /** Stream: entry `<seq>-0` holds field `e`, an event's JSON. Sequence numbers have no gaps. */
+  log: string
+  /** Hash per feed (one watched collection): writer's lease and fence, batch number, resourceVersion. */
+  feed(id: string): string
+  /** Hash per resource: `<namespace>/<name>` to `<seq> <record JSON>`, the known set. */
+  objects(resource: string): string
+  /** Sorted set per resource, all scores 0: the keys of the known set in order. */
+  index(resource: string): string
+  /** List per Lease: its ended terms, newest first. */
+  terms(object: string): string
+  /** Hash: webhook id to record. */
+  webhooks: string
+  /** Prefix for whatever a part of the relay keeps beside the above. */
+  own(...path: string[]): string
+}
+
+/** Names the keys of one cluster. */
+export function createKeys(cluster: string): Keys {
+  const tag = `{relay:${cluster}}`
+  return {
+    meta: `${tag}:meta`,
+    log: `${tag}:log`,
+    feed: (id) => `${tag}:feed:${id}`,
+    objects: (resource) => `${tag}:objects:${resource}`,
+    index: (resource) => `${tag}:index:${resource}`,
+    terms: (object) => `${tag}:terms:${object}`,
+    webhooks: `${tag}:webhooks`,
+    own: (...path) => [tag, ...path].join(':'),
+  }
+}

@@ -1,0 +1,141 @@
+import { formatCursor, type Position } from '../cursor.ts'
+import { RelayError } from '../errors.ts'
+import type { Keys } from '../keys.ts'
+import type { RedisClient } from '../redis.ts'
+import { createEpoch } from './epoch.ts'
+import { seekScript } from './scripts.ts'
+
+/** One entry of the log: an event's JSON without `cursor`, and its place. */
+export interface LogEntry {
+  seq: number
+  json: string
+}
+
+/** Which entries exist. */
+export interface Bounds {
+  epoch: string
+  /** The oldest kept entry; `last + 1` while there is none. */
+  first: number
+  /** The newest entry, 0 while there is none. */
+  last: number
+}
+
+/** What following the log yields: the next entries, in order and without a gap, or that the place is no longer there. */
+export type LogStep =
+  | { type: 'entries'; epoch: string; entries: LogEntry[] }
+  /** Nothing new for a while; everything up to `position` was seen. */
+  | { type: 'idle'; position: Position }
+  /** The reader was overtaken by retention, or the log began a new life; reading goes on from `oldest`. */
+  | { type: 'reset'; oldest: Position }
+
+/** Reads the log of one cluster. */
+export interface LogReader {
+  bounds(): Promise<Bounds>
+  /** The oldest position that can be read from. */
+  oldest(bounds: Bounds): Position
+  /**
+   * Checks a position against what is kept.
+   * @throws RelayError `gone` with the oldest cursor when entries after it are no longer there.
+   */
+  check(position: Position): Promise<Bounds>
+  /** Up to `limit` entries after a position that was checked. Entries that were trimmed meanwhile are missing from the front. */
+  read(after: number, limit: number): Promise<LogEntry[]>
+  /** The position before the first event that was read at or after this moment (ms since 1970). */
+  seek(time: number): Promise<Position>
+}
+
+/** Creates a reader; `redis` is not blocked by any of its commands. */
+export function createLogReader(redis: RedisClient, keys: Keys): LogReader {
+  return {
+    async bounds() {
+      // A log that nobody wrote to yet has no epoch; whoever needs a cursor into it first gives it one.
+      const bounds = toBounds(await redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'))
+      if (bounds.epoch !== '') return bounds
+      await redis.call('HSETNX', keys.meta, 'epoch', createEpoch())
+      return toBounds(await redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'))
+    },
+    oldest: oldestOf,
+    async check(position) {
+      const bounds = await this.bounds()
+      if (!isReadable(position, bounds)) {
+        throw new RelayError('gone', 'The events after this cursor are no longer kept; start from the oldest cursor.', {
+          oldest: formatCursor(oldestOf(bounds)),
+        })
+      }
+      return bounds
+    },
+    async read(after, limit) {
+      return toEntries(await redis.call('XRANGE', keys.log, `(${after}-0`, '+', 'COUNT', limit))
+    },
+    async seek(time) {
+      const moment = new Date(time).toISOString()
+      const { epoch } = await this.bounds()
+      const seq = await seekScript.run(redis, [keys.meta, keys.log], [moment])
+      return { epoch, seq: Number(seq) }
+    },
+  }
+}
+
+/**
+ * Follows the log from a position for ever: what is kept first, then what comes, without a gap between the two.
+ * @param redis a connection of its own: it spends its time in blocking reads.
+ * @param options.block how long one read waits for news, in ms; also how soon a new epoch is noticed.
+ * @throws whatever the connection rejects with; the caller follows again from the last position it handled.
+ */
+export async function* followLog(
+  redis: RedisClient,
+  keys: Keys,
+  from: Position,
+  options: { signal: AbortSignal; block?: number; limit?: number },
+): AsyncGenerator<LogStep> {
+  const { signal, block = 1000, limit = 500 } = options
+  let position = from
+  while (!signal.aborted) {
+    // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries.
+    const [answer, meta] = await Promise.all([
+      redis.call('XREAD', 'COUNT', limit, 'BLOCK', block, 'STREAMS', keys.log, `${position.seq}-0`),
+      redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'),
+    ])
+    if (signal.aborted) return
+    const bounds = toBounds(meta)
+    const entries = toEntries(entriesOf(answer))
+    const first = entries[0]
+    const readable = first === undefined ? isReadable(position, bounds) : first.seq === position.seq + 1
+    if (!readable || position.epoch !== bounds.epoch) {
+      position = oldestOf(bounds)
+      yield { type: 'reset', oldest: position }
+    } else if (first === undefined) {
+      yield { type: 'idle', position }
+    } else {
+      position = { epoch: bounds.epoch, seq: first.seq + entries.length - 1 }
+      yield { type: 'entries', epoch: bounds.epoch, entries }
+    }
+  }
+}
+
+function oldestOf(bounds: Bounds): Position {
+  return { epoch: bounds.epoch, seq: bounds.first - 1 }
+}
+
+function isReadable(position: Position, bounds: Bounds): boolean {
+  return position.epoch === bounds.epoch && position.seq >= bounds.first - 1 && position.seq <= bounds.last
+}
+
+function toBounds(answer: unknown): Bounds {
+  const [epoch, last, first] = answer as (string | null)[]
+  return { epoch: epoch ?? '', first: Number(first ?? 1), last: Number(last ?? 0) }
+}
+
+/** The entries of the one stream in an XREAD answer, which is a list or, in RESP3, a map. */
+function entriesOf(answer: unknown): unknown {
+  if (answer === null) return []
+  if (Array.isArray(answer)) return Array.isArray(answer[0]) ? answer[0][1] : answer[1]
+  return Object.values(answer as object)[0]
+}
+
+function toEntries(answer: unknown): LogEntry[] {
+  return (answer as [string, string[]][]).map(([id, fields]) => ({
+    seq: Number.parseInt(id, 10),
+    json: fields[1] ?? '',
+  }))
+}

@@ -1,0 +1,128 @@
+import { createScript } from '../redis.ts'
+
+/**
+ * Takes or renews a feed's writer lease. Creates the log's epoch on first use.
+ * KEYS meta, feed. ARGV owner, lease in ms, candidate epoch.
+ * Answers `held owner ms-left`, or `mine fence epoch seq first` followed by the feed's fields.
+ */
+export const claimScript = createScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HMGET', KEYS[2], 'owner', 'until', 'fence')
+local leased = tonumber(held[2] or '0')
+if leased > now and held[1] ~= ARGV[1] then
+  return {'held', held[1], tostring(leased - now)}
+end
+local fence = held[3]
+if not (leased > now and held[1] == ARGV[1]) then
+  fence = tostring(tonumber(fence or '0') + 1)
+end
+redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), 'fence', fence)
+redis.call('HSETNX', KEYS[1], 'epoch', ARGV[3])
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'first')
+local answer = {'mine', fence, meta[1], meta[2] or '0', meta[3] or '1'}
+for _, field in ipairs(redis.call('HGETALL', KEYS[2])) do answer[#answer + 1] = field end
+return answer
+`)
+
+/** Gives a feed's lease up, if it is still ours. KEYS feed. ARGV fence. */
+export const releaseScript = createScript(`
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'until', '0')
+`)
+
+/**
+ * Appends one batch: entries, known set, Lease terms and the feed's cursor, or nothing at all. All checks come before the
+ * first write, since a script that fails is not rolled back.
+ * KEYS meta, log, feed, objects, index, term lists…
+ * ARGV fence, epoch, batch number, resourceVersion, feed's note, entries to keep, newest entry seen, then operations:
+ *   E event | S key record | D key | T key-number term keep
+ * Answers `ok|duplicate first-seq last-seq`, `fenced`, `epoch` or `conflict`.
+ */
+export const appendScript = createScript(`
+local feed = redis.call('HMGET', KEYS[3], 'fence', 'batch', 'from', 'to')
+if feed[1] ~= ARGV[1] then return {'fenced'} end
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'first')
+if meta[1] ~= ARGV[2] then return {'epoch'} end
+local batch = tonumber(feed[2] or '0')
+if batch == tonumber(ARGV[3]) then return {'duplicate', feed[3], feed[4]} end
+if batch + 1 ~= tonumber(ARGV[3]) then return {'conflict'} end
+
+local seq = tonumber(meta[2] or '0')
+if seq < tonumber(ARGV[7]) then return {'conflict'} end
+local from = seq + 1
+local i = 8
+while ARGV[i] do
+  local op = ARGV[i]
+  if op == 'E' then
+    seq = seq + 1
+    redis.call('XADD', KEYS[2], string.format('%.0f-0', seq), 'e', ARGV[i + 1])
+    i = i + 2
+  elseif op == 'S' then
+    if redis.call('HSET', KEYS[4], ARGV[i + 1], string.format('%.0f ', seq) .. ARGV[i + 2]) == 1 then
+      redis.call('ZADD', KEYS[5], 0, ARGV[i + 1])
+    end
+    i = i + 3
+  elseif op == 'D' then
+    redis.call('HDEL', KEYS[4], ARGV[i + 1])
+    redis.call('ZREM', KEYS[5], ARGV[i + 1])
+    i = i + 2
+  else
+    local list = KEYS[tonumber(ARGV[i + 1])]
+    redis.call('LPUSH', list, ARGV[i + 2])
+    redis.call('LTRIM', list, 0, ARGV[i + 3] - 1)
+    i = i + 4
+  end
+end
+
+local oldest = tonumber(meta[3] or '1')
+local keep = seq - tonumber(ARGV[6]) + 1
+if keep > oldest then
+  redis.call('XTRIM', KEYS[2], 'MINID', string.format('%.0f-0', keep))
+  oldest = keep
+end
+local last = string.format('%.0f', seq)
+redis.call('HSET', KEYS[1], 'seq', last, 'first', string.format('%.0f', oldest))
+redis.call('HSET', KEYS[3], 'batch', ARGV[3], 'rv', ARGV[4], 'note', ARGV[5], 'from', string.format('%.0f', from), 'to', last)
+return {'ok', string.format('%.0f', from), last}
+`)
+
+/** Starts a new epoch after Redis lost entries, so that no cursor from before is taken for one of now. KEYS meta, feed. ARGV fence, epoch. */
+export const renewEpochScript = createScript(`
+if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
+return 1
+`)
+
+/**
+ * Finds the last entry older than a moment by halving; entries are in the order of their \`time\` but for clock steps.
+ * KEYS meta, log. ARGV the moment, RFC 3339 in UTC with milliseconds. Answers its sequence number.
+ */
+export const seekScript = createScript(`
+local meta = redis.call('HMGET', KEYS[1], 'seq', 'first')
+local low = tonumber(meta[2] or '1') - 1
+local high = tonumber(meta[1] or '0')
+while low < high do
+  local middle = math.ceil((low + high) / 2)
+  local id = string.format('%.0f-0', middle)
+  local entry = redis.call('XRANGE', KEYS[2], id, id)[1]
+  local time = entry and string.match(entry[2][2], '"time":"([^"]+)"')
+  if time and time >= ARGV[1] then high = middle - 1 else low = middle end
+end
+return string.format('%.0f', low)
+`)
+
+/** The head of the log and a page of the known set, of one moment. KEYS meta, objects, index. ARGV after, up to, limit. */
+export const pageScript = createScript(`
+local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+local keys = redis.call('ZRANGEBYLEX', KEYS[3], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+local answer = {meta[1] or '', meta[2] or '0'}
+if #keys > 0 then
+  local records = redis.call('HMGET', KEYS[2], unpack(keys))
+  for n, key in ipairs(keys) do
+    answer[#answer + 1] = key
+    answer[#answer + 1] = records[n]
+  end
+end
+return answer
+`)

@@ -1,0 +1,70 @@
+import type { Position } from './cursor.ts'
+import type { Keys } from './keys.ts'
+import { pageScript } from './log/scripts.ts'
+import type { RedisClient } from './redis.ts'
+
+/** One object as it is now: the fields of an event's `data` without `changes`, and some of the relay's own. */
+export interface StoredObject<Data = unknown> {
+  /** `<namespace>/<name>`; the namespace is empty for a cluster-scoped object. */
+  key: string
+  /** The newest log entry that this state includes, so that a reader of state and log can tell what it saw already. */
+  seq: number
+  data: Data
+}
+
+/** Some current objects, in order of their keys. */
+export interface StatePage<Data = unknown> {
+  /** The head of the log at the moment that the page was read. */
+  position: Position
+  objects: StoredObject<Data>[]
+  /** The key to continue after; absent on the last page. */
+  next?: string
+}
+
+/** Reads the known set: what exists now. Resources are named `<plural>` or `<plural>.<group>`. */
+export interface StateReader {
+  get<Data>(resource: string, namespace: string, name: string): Promise<StoredObject<Data> | undefined>
+  page<Data>(resource: string, options: { namespace?: string; after?: string; limit: number }): Promise<StatePage<Data>>
+  /** The ended terms of a Lease, newest first. */
+  terms<Term>(namespace: string, name: string, limit: number): Promise<Term[]>
+}
+
+/** Creates a reader of one cluster's current objects. */
+export function createStateReader(redis: RedisClient, keys: Keys): StateReader {
+  return {
+    async get<Data>(resource: string, namespace: string, name: string) {
+      const key = `${namespace}/${name}`
+      const stored = await redis.call('HGET', keys.objects(resource), key)
+      return typeof stored === 'string' ? parseStored<Data>(key, stored) : undefined
+    },
+    async page<Data>(resource: string, options: { namespace?: string; after?: string; limit: number }) {
+      const { namespace, after, limit } = options
+      const start = namespace === undefined ? '' : `${namespace}/`
+      // `0` follows `/`, so that the range ends behind the namespace's last name.
+      const end = namespace === undefined ? '+' : `(${namespace}0`
+      const from = after === undefined ? `[${start}` : `(${after}`
+      const answer = await pageScript.run(
+        redis,
+        [keys.meta, keys.objects(resource), keys.index(resource)],
+        [from, end, limit],
+      )
+      const [epoch = '', seq, ...flat] = answer as string[]
+      const objects: StoredObject<Data>[] = []
+      for (let i = 0; i + 1 < flat.length; i += 2) objects.push(parseStored<Data>(flat[i] ?? '', flat[i + 1] ?? ''))
+      const page: StatePage<Data> = { position: { epoch, seq: Number(seq) }, objects }
+      const last = objects.at(-1)
+      if (last !== undefined && objects.length === limit) page.next = last.key
+      return page
+    },
+    async terms<Term>(namespace: string, name: string, limit: number) {
+      const answer = (await redis.call('LRANGE', keys.terms(`${namespace}/${name}`), 0, limit - 1)) as string[]
+      return answer.map((term) => JSON.parse(term) as Term)
+    },
+  }
+}
+
+/** Splits a stored record, `<seq> <JSON>`. */
+export function parseStored<Data>(key: string, stored: string): StoredObject<Data> {
+  const space = stored.indexOf(' ')
+  return { key, seq: Number(stored.slice(0, space)), data: JSON.parse(stored.slice(space + 1)) as Data }
+}
