@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findInstalledProgram } from '../../infra/redis/program.ts'
+import pino from 'pino'
+import { findProgram, listCaches } from '../../infra/redis/find.ts'
+import type { ServerProgram } from '../../infra/redis/program.ts'
 import { findFreePort, launchServer, PortTakenError, type Server, serverUrl } from '../../infra/redis/server.ts'
 
 export interface TestRedis {
@@ -21,10 +23,24 @@ export interface TestRedisOptions {
   readonly extraArgs?: readonly string[]
 }
 
+/** Where tests look for a server: on PATH, or fetched once into the user's cache folder. */
+export const testProgramSources = {
+  searchPath: process.env.PATH ?? '',
+  caches: listCaches(process.env.XDG_CACHE_HOME, homedir(), join(tmpdir(), 'kube-watch-relay')),
+}
+
+function findTestProgram(): Promise<ServerProgram> {
+  return findProgram({ ...testProgramSources, log: pino(pino.destination(2)) })
+}
+
+/** Vitest's globalSetup: fetches a missing server once, before test files start in parallel. */
+export async function setup(): Promise<void> {
+  await findTestProgram()
+}
+
 /** A real Redis server of one's own: free loopback port, temporary folder, append-only file on. */
 export async function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
-  const program = await findInstalledProgram(process.env.PATH ?? '')
-  if (program === undefined) throw new Error('no redis-server on PATH')
+  const program = await findTestProgram()
   const folder = await mkdtemp(join(tmpdir(), 'relay-redis-'))
   const password = randomBytes(16).toString('hex')
   let port = await findFreePort()
