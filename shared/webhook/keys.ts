@@ -1,0 +1,46 @@
+import type { Keys } from '../keys.ts'
+import { type DeliveryState, deliveryStates } from './delivery.ts'
+
+/** What Redis keeps of webhooks beside the event log. */
+export interface WebhookKeys {
+  /** Hash: webhook id to record. */
+  webhooks: string
+  /** Counter: grows with every change of a record. */
+  version: string
+  /** Hash: the dispatcher's lease (`owner`, `until`, `fence`), its `position`, and `at:<webhook id>`. */
+  dispatch: string
+  /** Hash: job id to job, for jobs that are decided and perhaps not yet in the queue. */
+  outbox: string
+  /** Prefix of the queue's own keys. */
+  queue: string
+  /** The ledger of one webhook. */
+  ledger(id: string): LedgerKeys
+}
+
+export interface LedgerKeys {
+  /** Hash: delivery id to record. */
+  records: string
+  /** Hash: `accepted`, and each end state, to how many there ever were. */
+  counts: string
+  /** Sorted set per state: delivery ids by sequence number. */
+  states: Readonly<Record<DeliveryState, string>>
+}
+
+/** Names the keys of one cluster's webhooks. */
+export function createWebhookKeys(keys: Keys): WebhookKeys {
+  return {
+    webhooks: keys.webhooks,
+    version: keys.own('webhooks', 'version'),
+    dispatch: keys.own('dispatch'),
+    outbox: keys.own('dispatch', 'outbox'),
+    queue: keys.own('bull'),
+    ledger(id) {
+      const state = (name: DeliveryState) => keys.own('ledger', id, name)
+      return {
+        records: keys.own('ledger', id),
+        counts: keys.own('ledger', id, 'counts'),
+        states: Object.fromEntries(deliveryStates.map((name) => [name, state(name)])) as Record<DeliveryState, string>,
+      }
+    },
+  }
+}

@@ -1,0 +1,160 @@
+import { createScript } from '../redis.ts'
+
+/**
+ * Puts a webhook's record in place of the one that the caller read, or answers 0. A change that was sent twice is done once.
+ * KEYS webhooks, version. ARGV id, record as read (empty: there must be none), new record.
+ */
+export const putScript = createScript(`
+local current = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if current == ARGV[3] then return 1 end
+if current ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('INCR', KEYS[2])
+return 1
+`)
+
+/**
+ * Removes a webhook with its ledger. What still waited ends as skipped, in counts that stay for a week.
+ * KEYS webhooks, version, dispatch, records, counts, pending, other states… ARGV id, seconds to keep the counts.
+ */
+export const removeScript = createScript(`
+if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('INCR', KEYS[2])
+redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1])
+local waiting = redis.call('ZCARD', KEYS[6])
+if waiting > 0 then redis.call('HINCRBY', KEYS[5], 'skipped', waiting) end
+redis.call('EXPIRE', KEYS[5], ARGV[2])
+redis.call('UNLINK', KEYS[4], unpack(KEYS, 6))
+return 1
+`)
+
+/**
+ * Takes or renews the dispatcher's lease. KEYS dispatch. ARGV owner, lease in ms.
+ * Answers \`held owner ms-left\`, or \`mine\` followed by the fields of the hash.
+ */
+export const leaseScript = createScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence')
+local leased = tonumber(held[2] or '0') > now
+if leased and held[1] ~= ARGV[1] then
+  return {'held', held[1], tostring(tonumber(held[2]) - now)}
+end
+local fence = held[3]
+if not leased then fence = tostring(tonumber(fence or '0') + 1) end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), 'fence', fence)
+local answer = {'mine'}
+for _, field in ipairs(redis.call('HGETALL', KEYS[1])) do answer[#answer + 1] = field end
+return answer
+`)
+
+/** Gives the dispatcher's lease up, if it is still ours. KEYS dispatch. ARGV fence. */
+export const yieldScript = createScript(`
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'until', '0')
+`)
+
+/**
+ * Accepts deliveries and moves the position past the events that they are for: both or neither. Since the position moves
+ * with them, no event is accepted twice, and a call sent again changes nothing.
+ * KEYS dispatch, outbox, webhooks, then records, pending, counts of each webhook.
+ * ARGV fence, field of the position, position as read (empty: none), new position, then operations:
+ *   L webhook (it follows the main position from here on) | R note (history was lost)
+ *   J first-key webhook job-id job count, and count times: seq delivery-id record
+ * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
+ */
+export const acceptScript = createScript(`
+local state = redis.call('HMGET', KEYS[1], 'fence', ARGV[2])
+if state[1] ~= ARGV[1] then return 'fenced' end
+local position = state[2] or ''
+if position ~= ARGV[3] then
+  return position == ARGV[4] and 'duplicate' or 'conflict'
+end
+local i = 5
+while ARGV[i] do
+  local op = ARGV[i]
+  if op == 'L' then
+    if redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 1 then
+      redis.call('HSET', KEYS[1], 'at:' .. ARGV[i + 1], 'live')
+    end
+    i = i + 2
+  elseif op == 'R' then
+    redis.call('HINCRBY', KEYS[1], 'resets', 1)
+    redis.call('HSET', KEYS[1], 'reset', ARGV[i + 1])
+    i = i + 2
+  else
+    local first, count = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5])
+    if redis.call('HEXISTS', KEYS[3], ARGV[i + 2]) == 1 then
+      local accepted = 0
+      for n = i + 6, i + 3 + count * 3, 3 do
+        if redis.call('HSETNX', KEYS[first], ARGV[n + 1], ARGV[n + 2]) == 1 then
+          redis.call('ZADD', KEYS[first + 1], ARGV[n], ARGV[n + 1])
+          accepted = accepted + 1
+        end
+      end
+      redis.call('HINCRBY', KEYS[first + 2], 'accepted', accepted)
+      redis.call('HSET', KEYS[2], ARGV[i + 3], ARGV[i + 4])
+    end
+    i = i + 6 + count * 3
+  end
+end
+if ARGV[4] == 'live' and redis.call('HEXISTS', KEYS[3], string.sub(ARGV[2], 4)) == 0 then return 'ok' end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
+return 'ok'
+`)
+
+/**
+ * Reads all that a job needs in one go. KEYS webhooks, records, log. ARGV webhook, then per delivery: id, seq.
+ * Answers the webhook's record, then per delivery: its record, and its event's JSON if it is pending; empty for what is not there.
+ */
+export const loadScript = createScript(`
+local answer = {redis.call('HGET', KEYS[1], ARGV[1]) or ''}
+for i = 2, #ARGV, 2 do
+  local record = redis.call('HGET', KEYS[2], ARGV[i]) or ''
+  local event = ''
+  if string.sub(record, 1, 8) == 'pending ' then
+    local place = ARGV[i + 1] .. '-0'
+    local entry = redis.call('XRANGE', KEYS[3], place, place)[1]
+    if entry then event = entry[2][2] end
+  end
+  answer[#answer + 1] = record
+  answer[#answer + 1] = event
+end
+return answer
+`)
+
+/**
+ * Records what became of deliveries, each only if it is still as its reader found it: an end is never followed by another.
+ * Of each end state, the newest are kept.
+ * KEYS records, counts, pending, end state, in fours. ARGV how many to keep, then per delivery:
+ *   first-key id seq header-as-read new-state new-record
+ * Answers 1 or 0 for each; 1 also for what was recorded before by this very call.
+ */
+export const settleScript = createScript(`
+local keep = tonumber(ARGV[1])
+local answer = {}
+for i = 2, #ARGV, 6 do
+  local first, id, state, value = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 4], ARGV[i + 5]
+  local current = redis.call('HGET', KEYS[first], id)
+  local done = 0
+  if current == value then
+    done = 1
+  elseif current and string.sub(current, 1, #ARGV[i + 3]) == ARGV[i + 3] then
+    done = 1
+    redis.call('HSET', KEYS[first], id, value)
+    if state ~= 'pending' then
+      redis.call('ZREM', KEYS[first + 2], id)
+      redis.call('ZADD', KEYS[first + 3], ARGV[i + 2], id)
+      redis.call('HINCRBY', KEYS[first + 1], state, 1)
+      local excess = math.min(redis.call('ZCARD', KEYS[first + 3]) - keep, 1000)
+      if excess > 0 then
+        local old = redis.call('ZRANGE', KEYS[first + 3], 0, excess - 1)
+        redis.call('HDEL', KEYS[first], unpack(old))
+        redis.call('ZREM', KEYS[first + 3], unpack(old))
+      end
+    end
+  end
+  answer[#answer + 1] = done
+end
+return answer
+`)
