@@ -1,0 +1,141 @@
+import ipaddr from 'ipaddr.js'
+
+/** Commands that read settings. */
+export type Role = 'up' | 'watch' | 'serve' | 'deliver'
+
+/** One row of the table of settings. */
+export interface Setting<T> {
+  /** The environment variable. */
+  readonly name: string
+  /** The command-line flag, without its dashes. */
+  readonly flag: string
+  /** For people: `integer`, `URL`. */
+  readonly type: string
+  readonly default: T
+  /** For people, where the default is found at run time. */
+  readonly defaultMeaning?: string
+  readonly meaning: string
+  readonly roles: readonly Role[]
+  /** For people: `an integer from 0 to 65535`. */
+  readonly allowed: string
+  /** Reads a value; undefined when it is not allowed. */
+  read(text: string): Exclude<T, undefined> | undefined
+  /** The text that `read` would turn into this value. */
+  write(value: Exclude<T, undefined>): string
+  /** Hides the secret part of a value, allowed or not. */
+  mask?(text: string): string
+}
+
+/** What a row says for itself; its type says the rest. */
+interface Row<T> {
+  readonly name: string
+  readonly flag: string
+  readonly default: T
+  readonly defaultMeaning?: string
+  readonly meaning: string
+  readonly roles: readonly Role[]
+}
+
+interface TextRow<T> extends Row<T> {
+  readonly allowed?: string
+  readonly pattern?: RegExp
+}
+
+export function text<T extends string | undefined>(row: TextRow<T>): Setting<T | string> {
+  const { pattern, allowed = 'any text', ...rest } = row
+  return {
+    ...rest,
+    type: 'text',
+    allowed,
+    read: (value) => (pattern === undefined || pattern.test(value) ? value : undefined),
+    write: (value) => value,
+  }
+}
+
+export function boolean(row: Row<boolean>): Setting<boolean> {
+  const words: Record<string, boolean> = {
+    true: true,
+    yes: true,
+    on: true,
+    1: true,
+    false: false,
+    no: false,
+    off: false,
+    0: false,
+  }
+  return {
+    ...row,
+    type: 'boolean',
+    allowed: 'true or false',
+    read: (value) => words[value.toLowerCase()],
+    write: String,
+  }
+}
+
+interface NumberRow<T> extends Row<T> {
+  readonly min: number
+  readonly max: number
+  /** What is counted, such as `events per second`. */
+  readonly unit?: string
+}
+
+export function integer<T extends number | undefined>(row: NumberRow<T>): Setting<T | number> {
+  return number('integer', 'an integer', /^\d+$/, row)
+}
+
+export function decimal<T extends number | undefined>(row: NumberRow<T>): Setting<T | number> {
+  return number('number', 'a number', /^\d+(\.\d+)?$/, row)
+}
+
+function number<T extends number | undefined>(
+  type: string,
+  noun: string,
+  pattern: RegExp,
+  { min, max, unit, ...row }: NumberRow<T>,
+): Setting<T | number> {
+  return {
+    ...row,
+    type,
+    allowed: `${noun} from ${min} to ${max}${unit === undefined ? '' : ` (${unit})`}`,
+    read(value) {
+      const result = Number(value)
+      return pattern.test(value) && result >= min && result <= max ? result : undefined
+    },
+    write: String,
+  }
+}
+
+export function choice<const T extends string>(choices: readonly T[], row: Row<NoInfer<T>>): Setting<T> {
+  return {
+    ...row,
+    type: 'word',
+    allowed: choices.join(', '),
+    read: (value) => choices.find((word) => word === value) as Exclude<T, undefined> | undefined,
+    write: (value) => value,
+  }
+}
+
+/** The address of a Redis server; its password is a secret. */
+export function redisUrl(row: Row<string | undefined>): Setting<string | undefined> {
+  return {
+    ...row,
+    type: 'URL',
+    allowed: 'redis://[user:password@]host[:port][/database], or rediss:// for TLS',
+    read: (value) => (/^rediss?:\/\/[^/]/i.test(value) && URL.canParse(value) ? value : undefined),
+    write: (value) => value,
+    mask: (value) => value.replace(/^(\w+:\/\/)?.*@/, '$1***@').replace(/([?&]password=)[^&]*/gi, '$1***'),
+  }
+}
+
+export function cidrs(row: Row<readonly string[]>): Setting<readonly string[]> {
+  return {
+    ...row,
+    type: 'list',
+    allowed: 'address ranges such as 10.0.0.0/8,fd00::/8, separated by commas',
+    read(value) {
+      const items = value.split(',').map((item) => item.trim())
+      return items.every((item) => ipaddr.isValidCIDR(item)) ? items : undefined
+    },
+    write: (value) => value.join(','),
+  }
+}
