@@ -29,8 +29,11 @@ export interface ObjectData {
 /** What happened to the object; `expired` is the only one that no watch event reports. */
 export type Verb = 'added' | 'modified' | 'deleted' | 'expired'
 
-/** Why an event was not read from a watch: `relist` (found by comparing a list), `recreated` (a new uid under an old name), `clock`. */
-export type Synthetic = 'relist' | 'recreated' | 'clock'
+/**
+ * Why an event was not read from a watch: `relist` (found by comparing a list), `recreated` (a new uid under an old name),
+ * `clock`, `state` (how the object is as a subscription starts; never in the log).
+ */
+export type Synthetic = 'relist' | 'recreated' | 'clock' | 'state'
 
 /**
  * A CloudEvents 1.0 event as subscribers and webhooks receive it.

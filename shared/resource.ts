@@ -1,0 +1,109 @@
+import { invalid } from './errors.ts'
+
+/** One collection to watch. */
+export interface WatchedResource {
+  /** Empty for the core group. */
+  group: string
+  version: string
+  /** Plural and lower-case, as in the API's paths. */
+  resource: string
+  /** Only this namespace; absent for the whole cluster. */
+  namespace?: string
+  labelSelector?: string
+  fieldSelector?: string
+}
+
+/** What may be named without group and version. */
+const known: Readonly<Record<string, Pick<WatchedResource, 'group' | 'version'>>> = {
+  pods: { group: '', version: 'v1' },
+  nodes: { group: '', version: 'v1' },
+  namespaces: { group: '', version: 'v1' },
+  services: { group: '', version: 'v1' },
+  leases: { group: 'coordination.k8s.io', version: 'v1' },
+  deployments: { group: 'apps', version: 'v1' },
+  replicasets: { group: 'apps', version: 'v1' },
+  statefulsets: { group: 'apps', version: 'v1' },
+  daemonsets: { group: 'apps', version: 'v1' },
+  jobs: { group: 'batch', version: 'v1' },
+  roles: { group: 'rbac.authorization.k8s.io', version: 'v1' },
+  rolebindings: { group: 'rbac.authorization.k8s.io', version: 'v1' },
+  clusterroles: { group: 'rbac.authorization.k8s.io', version: 'v1' },
+  clusterrolebindings: { group: 'rbac.authorization.k8s.io', version: 'v1' },
+}
+
+const item = /^(?:(?:([a-z0-9][-a-z0-9.]*)\/)?(v[0-9][a-z0-9]*)\/)?([a-z][a-z0-9]*)(?:\?(.*))?$/
+const namespaceName = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
+
+/** Kubelets renew theirs every ten seconds: on a large cluster that is most of the traffic, so it is watched only when asked for. */
+const withoutNodeLeases = 'metadata.namespace!=kube-node-lease'
+
+/**
+ * Reads a list of resources: `pods`, `v1/pods` or `apps/v1/deployments`, each with an optional query of `namespace`,
+ * `labelSelector` and `fieldSelector` (`pods?namespace=shop&labelSelector=app=web`). Items are separated by commas or by
+ * spaces; after an item with a query only a space ends it, since selectors hold commas. Leases leave out the namespace
+ * `kube-node-lease` unless a query says otherwise (`leases?` takes all).
+ * @throws RelayError `invalid`, naming the item.
+ */
+export function parseResources(text: string, field = 'RELAY_RESOURCES'): WatchedResource[] {
+  const items = text.split(/\s+/).flatMap((part) => splitPart(part))
+  const resources = items.filter((part) => part !== '').map((part) => parseItem(part, field))
+  if (resources.length === 0) throw invalid(field, 'names no resource; for example pods,leases')
+  const scopes = new Set<string>()
+  for (const { group, resource, namespace } of resources) {
+    const kind = nameResource({ group, resource })
+    const isCovered = scopes.has(kind) || scopes.has(`${kind}/${namespace}`)
+    const coversOthers = namespace === undefined && [...scopes].some((scope) => scope.startsWith(`${kind}/`))
+    if (isCovered || coversOthers) throw invalid(field, `${kind} is named twice for the same namespace`)
+    scopes.add(namespace === undefined ? kind : `${kind}/${namespace}`)
+  }
+  return resources
+}
+
+function splitPart(part: string): string[] {
+  const query = part.indexOf('?')
+  if (query === -1) return part.split(',')
+  const start = part.lastIndexOf(',', query) + 1
+  return [...part.slice(0, start).split(','), part.slice(start)]
+}
+
+function parseItem(text: string, field: string): WatchedResource {
+  const match = item.exec(text)
+  const resource = match?.[3]
+  if (resource === undefined) {
+    throw invalid(field, `"${text}" is no resource; write pods, v1/pods or apps/v1/deployments`)
+  }
+  const place = match?.[2] === undefined ? known[resource] : { group: match[1] ?? '', version: match[2] }
+  if (place === undefined) {
+    throw invalid(field, `"${resource}" needs its group and version: group/version/${resource}`)
+  }
+  const watched: WatchedResource = { ...place, resource }
+  for (const [name, value] of new URLSearchParams((match?.[4] ?? '').replaceAll('+', '%2B'))) {
+    if (name !== 'namespace' && name !== 'labelSelector' && name !== 'fieldSelector') {
+      throw invalid(field, `"${text}" has "${name}"; there are namespace, labelSelector and fieldSelector`)
+    }
+    if (name === 'namespace' && !namespaceName.test(value)) throw invalid(field, `"${value}" is no namespace`)
+    watched[name] = value
+  }
+  if (resource === 'leases' && match?.[4] === undefined) watched.fieldSelector = withoutNodeLeases
+  return watched
+}
+
+/** `pods`, or `leases.coordination.k8s.io`: the name under which a resource's current objects are kept. */
+export function nameResource({ group, resource }: Pick<WatchedResource, 'group' | 'resource'>): string {
+  return group === '' ? resource : `${resource}.${group}`
+}
+
+/** The path of a collection in the Kubernetes API. */
+export function pathOf(watched: Pick<WatchedResource, 'group' | 'version' | 'resource' | 'namespace'>): string {
+  const { group, version, resource, namespace } = watched
+  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+  return namespace === undefined ? `${root}/${resource}` : `${root}/namespaces/${namespace}/${resource}`
+}
+
+/** Names a watched collection with everything that decides what is in it: a cursor for one is no cursor for another. */
+export function nameFeed(watched: WatchedResource): string {
+  const query = new URLSearchParams()
+  if (watched.labelSelector) query.set('labelSelector', watched.labelSelector)
+  if (watched.fieldSelector) query.set('fieldSelector', watched.fieldSelector)
+  return query.size === 0 ? pathOf(watched) : `${pathOf(watched)}?${query}`
+}

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { KubeConfig } from '@kubernetes/client-node'
+import { RelayError } from '../../shared/errors.ts'
+
+/** Which cluster to watch, and what made it so. */
+export interface ClusterChoice {
+  config: KubeConfig
+  /** `KUBECONFIG`, `in-cluster credentials` or the path of the default file. */
+  source: string
+  /** The context's name as a cluster name: `[a-z0-9-]`, at most 63 characters. */
+  name: string
+}
+
+/**
+ * Finds the cluster as kubectl would: the given kubeconfig files, the credentials that a pod has, then `~/.kube/config`.
+ * @param from.kubeconfig one path or several, joined as in `KUBECONFIG`.
+ * @returns undefined when there is no configuration at all.
+ * @throws RelayError `invalid` when a named file or context is not there or cannot be read.
+ */
+export function chooseCluster(from: {
+  kubeconfig?: string | undefined
+  context?: string | undefined
+  home?: string | undefined
+  /** Whether the process runs in a pod with a service account. */
+  inCluster: boolean
+}): ClusterChoice | undefined {
+  const config = new KubeConfig()
+  const standard = from.home === undefined ? undefined : join(from.home, '.kube', 'config')
+  let source: string
+  if (from.kubeconfig !== undefined) {
+    source = 'KUBECONFIG'
+    loadFiles(config, from.kubeconfig.split(delimiter).filter(Boolean))
+  } else if (from.inCluster && from.context === undefined) {
+    source = 'in-cluster credentials'
+    config.loadFromCluster()
+  } else if (standard !== undefined && existsSync(standard)) {
+    source = standard
+    loadFiles(config, [standard])
+  } else {
+    if (from.context === undefined) return undefined
+    throw new RelayError(
+      'invalid',
+      `--context: there is no kubeconfig that could hold "${from.context}"; set KUBECONFIG`,
+    )
+  }
+  if (from.context !== undefined) config.setCurrentContext(from.context)
+  checkContext(config, from.context)
+  allowPlainHttp(config)
+  const context = source === 'in-cluster credentials' ? 'in-cluster' : config.getCurrentContext()
+  return { config, source, name: toClusterName(context) }
+}
+
+function loadFiles(config: KubeConfig, files: string[]): void {
+  for (const [index, file] of files.entries()) {
+    const part = index === 0 ? config : new KubeConfig()
+    try {
+      part.loadFromFile(file)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new RelayError('invalid', `KUBECONFIG: cannot read ${file}: ${reason}`, { cause: error })
+    }
+    if (index > 0) config.mergeConfig(part, true)
+  }
+}
+
+function checkContext(config: KubeConfig, asked: string | undefined): void {
+  const contexts = config.getContexts().map((context) => context.name)
+  const current = config.getCurrentContext()
+  const choices = contexts.length === 0 ? 'it has none' : `it has ${contexts.join(', ')}`
+  if (!contexts.includes(current)) {
+    const problem = asked === undefined ? 'no current context is set' : `there is no context "${asked}"`
+    throw new RelayError('invalid', `--context: ${problem} in the kubeconfig; ${choices}`)
+  }
+  if (config.getCurrentCluster() === null) {
+    throw new RelayError('invalid', `--context: "${current}" names a cluster that the kubeconfig does not have`)
+  }
+}
+
+/** kubectl takes an `http:` server (kubectl proxy, a sandbox) as it is; client-node wants TLS checks switched off for it first. */
+function allowPlainHttp(config: KubeConfig): void {
+  config.clusters = config.clusters.map((cluster) =>
+    cluster.server.startsWith('http:') ? { ...cluster, skipTLSVerify: true } : cluster,
+  )
+}
+
+function toClusterName(context: string): string {
+  const name = context
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+  return name.slice(0, 63) || 'cluster'
+}

@@ -1,0 +1,95 @@
+import type { Change, ObjectData, Owner, Verb } from '../../shared/event.ts'
+import type { KubeObject } from '../kube/object.ts'
+
+/** When and how the relay learned of a version. */
+export interface Moment {
+  /** The relay's own clock, ms since 1970. */
+  now: number
+  /** True during the first sync ever: what is there was there before us. */
+  isFirstSync: boolean
+}
+
+/** What a new version of an object amounts to. */
+export interface Outcome<Data extends ObjectData = ObjectData> {
+  /** What is known of the object from now on. */
+  data: Data
+  changes: Change[]
+  /** False where only the current state moves on, without an event: a Lease's renewal. */
+  isEvent: boolean
+  /** A Lease's term that this version ended. */
+  endedTerm?: object
+}
+
+/** How objects of one resource become events. Pure, and total: no object that a server may send makes it throw. */
+export interface Normalizer<Data extends ObjectData = ObjectData> {
+  /** The kind in event types, lower-case: `k8s.<kind>.modified`. */
+  kind: string
+  /** Picks what may leave the watcher. */
+  read(object: KubeObject): Data
+  /** Compares a version with the one before it; `old` is absent for an object that was not known. */
+  follow(old: Data | undefined, next: Data, moment: Moment): Outcome<Data>
+  /** The object is gone; `last` is its final state where the server told it, else what was known. */
+  end(old: Data, last: Data, moment: Moment): Outcome<Data>
+  /** For what ends by itself when nothing is heard of it: ms from the moment of observation. */
+  lifetime?(data: Data): number | undefined
+  /** The lifetime is over. */
+  expire?(old: Data, moment: Moment): Outcome<Data>
+}
+
+/** The fields that every object has. */
+export function readMeta(object: KubeObject): ObjectData {
+  const meta = object.metadata ?? {}
+  const data: ObjectData = {
+    namespace: meta.namespace ?? '',
+    name: meta.name ?? '',
+    uid: meta.uid ?? '',
+    resourceVersion: meta.resourceVersion ?? '',
+    labels: readLabels(meta.labels),
+  }
+  const owner = readOwner(meta.ownerReferences)
+  if (owner !== undefined) data.owner = owner
+  return data
+}
+
+function readLabels(labels: unknown): Record<string, string> {
+  const entries = Object.entries(asObject(labels)).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  )
+  return Object.fromEntries(entries)
+}
+
+/** The controller, or else the first owner. */
+function readOwner(references: unknown): Owner | undefined {
+  const all = asArray(references).map(asObject)
+  const owner = all.find((reference) => reference.controller === true) ?? all[0]
+  if (owner === undefined) return undefined
+  return { kind: asString(owner.kind) ?? '', name: asString(owner.name) ?? '', uid: asString(owner.uid) ?? '' }
+}
+
+/** The change of labels, with both sets whole: a reader's selector needs the old one. */
+export function compareLabels(old: ObjectData, next: ObjectData): Change[] {
+  const isSame = (a: Record<string, string>, b: Record<string, string>) =>
+    Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)
+  return isSame(old.labels, next.labels) ? [] : [{ type: 'labels', from: old.labels, to: next.labels }]
+}
+
+/** The event type of a verb. */
+export function nameType(kind: string, verb: Verb): string {
+  return `k8s.${kind}.${verb}`
+}
+
+export function asObject(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
+export function asArray(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+export function asString(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+export function asNumber(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}

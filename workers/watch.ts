@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { homedir, hostname } from 'node:os'
+import { connectRedis } from '../infra/node/connect-redis.ts'
+import type { Config } from '../shared/config.ts'
+import { RelayError } from '../shared/errors.ts'
+import { createKeys } from '../shared/keys.ts'
+import { nameResource, parseResources } from '../shared/resource.ts'
+import type { Logger, Running } from '../shared/role.ts'
+import { createKubeClient } from './kube/client.ts'
+import { chooseCluster } from './kube/config.ts'
+import { createStatusBoard } from './watcher/status-board.ts'
+import { watchResource } from './watcher/watcher.ts'
+
+const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+
+/**
+ * Starts the watcher: one feed per configured resource. Does not wait for the cluster or for Redis; both are tried for ever.
+ * @throws RelayError `invalid` when the configuration names no cluster, or a resource that is none.
+ */
+export async function startWatch(config: Config, log: Logger): Promise<Running> {
+  const resources = parseResources(config.resources)
+  const choice = chooseCluster({
+    kubeconfig: config.kubeconfig,
+    context: config.context,
+    home: homedir(),
+    inCluster: process.env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(serviceAccountToken),
+  })
+  if (choice === undefined) {
+    throw new RelayError(
+      'invalid',
+      'KUBECONFIG: no cluster is configured; name a kubeconfig, or run relay up --sandbox',
+    )
+  }
+  if (config.redisUrl === undefined) throw new RelayError('invalid', 'REDIS_URL: names no Redis server')
+  const cluster = config.cluster ?? choice.name
+  const redis = connectRedis(config.redisUrl, { log, name: 'watch' })
+  const client = createKubeClient(choice.config, 'kube-watch-relay')
+  const keys = createKeys(cluster)
+  const board = createStatusBoard(redis, keys, log)
+  const stopping = new AbortController()
+  const owner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
+  const deps = { client, redis, keys, cluster, owner, keepEntries: config.logEntries, board, log }
+  log.info({ cluster, server: client.server, source: choice.source }, 'watching')
+  const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))
+  let stopped: Promise<void> | undefined
+  return {
+    about: { cluster, server: client.server, resources: resources.map(nameResource).join(', ') },
+    stop() {
+      stopped ??= (async () => {
+        stopping.abort()
+        await Promise.all(feeds)
+        board.stop()
+        await client.close()
+        redis.disconnect()
+      })()
+      return stopped
+    },
+  }
+}

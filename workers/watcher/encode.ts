@@ -1,0 +1,58 @@
+import { type Change, gapType, type ObjectData, type Synthetic, type Verb } from '../../shared/event.ts'
+import { pathOf, type WatchedResource } from '../../shared/resource.ts'
+import type { GapReason } from '../reflector/state.ts'
+
+/** What marks the id of an event that stands for no watch event, so that it is never taken for the real one. */
+function markOf(verb: Verb, synthetic: Synthetic | undefined): string {
+  if (synthetic === undefined) return ''
+  return synthetic === 'relist' && verb === 'deleted' ? '-deleted' : verb === 'expired' ? '-expired' : `-${synthetic}`
+}
+
+/** Writes the events of one watched collection. */
+export interface EventEncoder {
+  /** `dataJson` is the JSON of `data`: it is also the stored record, and so written only once. */
+  encode(event: {
+    verb: Verb
+    synthetic?: Synthetic | undefined
+    data: ObjectData
+    dataJson: string
+    changes: readonly Change[]
+    now: number
+  }): string
+  /** The record that announces lost history: what happened between the two versions is not known. */
+  encodeGap(gap: { reason: GapReason; from: string; to: string; now: number }): string
+}
+
+export function createEventEncoder(cluster: string, watched: WatchedResource, kind: string): EventEncoder {
+  const root = `/clusters/${cluster}`
+  return {
+    encode({ verb, synthetic, data, dataJson, changes, now }) {
+      const { namespace, name, uid, resourceVersion } = data
+      const path = namespace === '' ? pathOf(watched) : pathOf({ ...watched, namespace })
+      const head = JSON.stringify({
+        specversion: '1.0',
+        id: `${cluster}/${uid}/${resourceVersion}${markOf(verb, synthetic)}`,
+        source: `${root}${path}`,
+        type: `k8s.${kind}.${verb}`,
+        subject: namespace === '' ? name : `${namespace}/${name}`,
+        time: new Date(now).toISOString(),
+        datacontenttype: 'application/json',
+        synthetic,
+      })
+      return `${head.slice(0, -1)},"data":${dataJson.slice(0, -1)},"changes":${JSON.stringify(changes)}}}`
+    },
+    encodeGap({ reason, from, to, now }) {
+      const path = pathOf(watched)
+      return JSON.stringify({
+        specversion: '1.0',
+        id: `${cluster}/relay${path}/gap-${from}-${to}`,
+        source: `${root}${path}`,
+        type: gapType,
+        subject: watched.resource,
+        time: new Date(now).toISOString(),
+        datacontenttype: 'application/json',
+        data: { reason, fromResourceVersion: from, toResourceVersion: to, changes: [] },
+      })
+    },
+  }
+}

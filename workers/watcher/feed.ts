@@ -1,0 +1,181 @@
+import type { ObjectData } from '../../shared/event.ts'
+import type { Batch, Claim, LogWriter } from '../../shared/log/writer.ts'
+import type { KubeObject } from '../kube/object.ts'
+import type { Normalizer } from '../normalize/normalizer.ts'
+import type { Sink } from '../reflector/reflector.ts'
+import type { GapReason } from '../reflector/state.ts'
+import { createKnown, type Known, keyOf } from './known-set.ts'
+import type { Ledger, Snapshot } from './ledger.ts'
+
+/** Operations per append: beyond some hundreds the server gains nothing more, and others wait. */
+const batchSize = 500
+/** Changes that may wait before the watch is closed on purpose; it resumes from the cursor (R92). */
+const backlogLimit = 5000
+const retryMs = [100, 500, 1000, 2000, 5000]
+
+/** What a feed stores beside its cursor. */
+export interface FeedNote {
+  clusterUid: string
+  /** Set while a first sync is being written: what it finds is no news. */
+  isFirstSync: boolean
+}
+
+/** Carries a reflector's findings into the log: normalized, in batches, one append at a time. */
+export interface Feed extends Sink {
+  expire(key: string, resourceVersion: string): void
+  /** Resolves when everything that came in is in the log. */
+  flush(): Promise<void>
+  /** Takes nothing more; a running append is the last. */
+  close(): void
+}
+
+type Delta =
+  | { type: 'object'; data: ObjectData; gone: boolean; now: number }
+  | { type: 'expiry'; key: string; resourceVersion: string; now: number }
+  | { type: 'snapshot'; found: Omit<Snapshot, 'since' | 'isFirstSync'>; now: number; rest?: Generator<void> }
+  | { type: 'cursor'; resourceVersion: string }
+
+/** Creates a feed that writes under one claim. `onLost` is told once that the claim is no longer good: nothing was written then. */
+export function createFeed(deps: {
+  writer: LogWriter
+  claim: Claim
+  note: FeedNote
+  ledger: Ledger
+  normalizer: Normalizer
+  onLost(outcome: 'fenced' | 'epoch' | 'conflict'): void
+  /** Called with the reason while the log cannot be written, and without when it can again. */
+  onTrouble(reason?: string): void
+  onDeadLetter(bytes: Uint8Array): void
+  now: () => number
+}): Feed {
+  const { writer, claim, ledger, normalizer, now } = deps
+  const queue: Delta[] = []
+  let staged = new Map<string, Known>()
+  let note = deps.note
+  let { batch, seq: seen, resourceVersion } = claim
+  let pump: Promise<void> | undefined
+  let isClosed = false
+  let waiters: (() => void)[] = []
+
+  function enqueue(delta: Delta): void {
+    if (isClosed) return
+    queue.push(delta)
+    pump ??= run().finally(() => {
+      pump = undefined
+    })
+  }
+
+  /** Appends whatever waits, until nothing does. While one append is under way the next batch gathers, so load makes batches and idleness makes none. */
+  async function run(): Promise<void> {
+    while (queue.length > 0 && !isClosed) {
+      gather()
+      const answer = await append({
+        fence: claim.fence,
+        epoch: claim.epoch,
+        batch: batch + 1,
+        seen,
+        resourceVersion,
+        note: JSON.stringify(note),
+        operations: ledger.take(),
+      })
+      if (answer === undefined) return
+      if (answer.outcome !== 'ok' && answer.outcome !== 'duplicate') {
+        isClosed = true
+        deps.onLost(answer.outcome)
+        return
+      }
+      batch++
+      seen = answer.to
+      if (queue.length <= backlogLimit / 2) release()
+    }
+  }
+
+  /** Moves changes from the queue into the ledger, up to a batch. */
+  function gather(): void {
+    while (queue.length > 0 && ledger.size < batchSize) {
+      const delta = queue[0] as Delta
+      if (delta.type === 'snapshot' && !reconcile(delta)) return
+      queue.shift()
+      if (delta.type === 'object') {
+        ledger.follow(delta.data, delta.gone, delta.now)
+        resourceVersion = delta.data.resourceVersion
+      } else if (delta.type === 'cursor') resourceVersion = delta.resourceVersion
+      else if (delta.type === 'expiry') ledger.expire(delta.key, delta.resourceVersion, delta.now)
+    }
+  }
+
+  /** Moves a part of a snapshot; true when that was the last. Its version counts only once all of it is written. */
+  function reconcile(delta: Extract<Delta, { type: 'snapshot' }>): boolean {
+    delta.rest ??= ledger.reconcile(
+      { ...delta.found, since: resourceVersion, isFirstSync: note.isFirstSync },
+      delta.now,
+    )
+    while (ledger.size < batchSize) {
+      if (delta.rest.next().done !== true) continue
+      resourceVersion = delta.found.resourceVersion
+      note = { ...note, isFirstSync: false }
+      return true
+    }
+    return false
+  }
+
+  /** Appends one batch, as often as it takes: a change is never dropped because Redis has a bad time. */
+  async function append(next: Batch) {
+    for (let attempt = 0; !isClosed; attempt++) {
+      try {
+        const answer = await writer.append(next)
+        if (attempt > 0) deps.onTrouble()
+        return answer
+      } catch (error) {
+        deps.onTrouble((error as Error).message)
+        await new Promise((resolve) => setTimeout(resolve, retryMs[Math.min(attempt, retryMs.length - 1)]))
+      }
+    }
+    return undefined
+  }
+
+  function release(): void {
+    for (const resolve of waiters) resolve()
+    waiters = []
+  }
+
+  return {
+    stage(object: KubeObject) {
+      const data = normalizer.read(object)
+      staged.set(keyOf(data), createKnown(data))
+    },
+    unstage(object: KubeObject) {
+      staged.delete(keyOf(normalizer.read(object)))
+    },
+    clearStage() {
+      staged = new Map()
+    },
+    commit(version: string, gap?: GapReason) {
+      enqueue({ type: 'snapshot', found: { objects: staged, resourceVersion: version, gap }, now: now() })
+      staged = new Map()
+    },
+    emit(object, gone) {
+      enqueue({ type: 'object', data: normalizer.read(object), gone, now: now() })
+    },
+    advance(version) {
+      enqueue({ type: 'cursor', resourceVersion: version })
+    },
+    expire(key, version) {
+      enqueue({ type: 'expiry', key, resourceVersion: version, now: now() })
+    },
+    identify(clusterUid) {
+      note = { ...note, clusterUid }
+    },
+    deadLetter: deps.onDeadLetter,
+    isFull: () => queue.length >= backlogLimit,
+    drained: () =>
+      queue.length <= backlogLimit / 2 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve)),
+    async flush() {
+      await pump
+    },
+    close() {
+      isClosed = true
+      release()
+    },
+  }
+}

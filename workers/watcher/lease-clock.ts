@@ -1,0 +1,65 @@
+/** Watches over lifetimes: says when an object was not heard of for as long as it may be silent. */
+export interface LeaseClock {
+  /** Starts the lifetime of this version anew, in ms; undefined: it has none any more. */
+  set(key: string, resourceVersion: string, lifetime: number | undefined): void
+  stop(): void
+}
+
+const tickMs = 500
+/** How long until an expiry that could not be confirmed is tried again. */
+const againMs = 2000
+const confirmationsAtOnce = 8
+
+/**
+ * Creates a clock. An expiry is a claim about something that did not happen, so it is made only while the watch is in
+ * sync and after a direct read has confirmed that the version is still the newest: a broken connection must not look like
+ * a dead holder.
+ */
+export function createLeaseClock(deps: {
+  isSynced(): boolean
+  /** Reads the object from the API server; true when this version is still its newest. */
+  confirm(key: string, resourceVersion: string): Promise<boolean>
+  expire(key: string, resourceVersion: string): void
+  /** Monotonic or not, ms; only differences count. */
+  now: () => number
+}): LeaseClock {
+  const { isSynced, confirm, expire, now } = deps
+  const deadlines = new Map<string, { at: number; resourceVersion: string }>()
+  let confirming = 0
+
+  async function check(key: string, resourceVersion: string): Promise<void> {
+    confirming++
+    try {
+      const isStill = await confirm(key, resourceVersion)
+      if (deadlines.get(key)?.resourceVersion !== resourceVersion) return
+      if (isStill && isSynced()) {
+        deadlines.delete(key)
+        expire(key, resourceVersion)
+      } else deadlines.set(key, { at: now() + againMs, resourceVersion })
+    } finally {
+      confirming--
+    }
+  }
+
+  const timer = setInterval(() => {
+    if (!isSynced()) return
+    const moment = now()
+    for (const [key, deadline] of deadlines) {
+      if (confirming >= confirmationsAtOnce) return
+      if (deadline.at > moment) continue
+      deadline.at = Number.POSITIVE_INFINITY
+      void check(key, deadline.resourceVersion)
+    }
+  }, tickMs)
+
+  return {
+    set(key, resourceVersion, lifetime) {
+      if (lifetime === undefined) deadlines.delete(key)
+      else deadlines.set(key, { at: now() + lifetime, resourceVersion })
+    },
+    stop() {
+      clearInterval(timer)
+      deadlines.clear()
+    },
+  }
+}

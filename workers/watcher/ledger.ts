@@ -1,0 +1,151 @@
+import type { Change, ObjectData, Synthetic, Verb } from '../../shared/event.ts'
+import type { Operation } from '../../shared/log/writer.ts'
+import type { Moment, Normalizer, Outcome } from '../normalize/normalizer.ts'
+import { compareResourceVersions } from '../reflector/resource-version.ts'
+import type { GapReason } from '../reflector/state.ts'
+import type { EventEncoder } from './encode.ts'
+import { createKnown, type Known, type KnownSet, keyOf } from './known-set.ts'
+
+/** How many ended terms are kept for each Lease. */
+const termsKept = 100
+
+/** Turns versions of objects into log operations, against what is known of them. Pure but for the known set that it keeps. */
+export interface Ledger {
+  /** A version from the watch. */
+  follow(data: ObjectData, gone: boolean, now: number): void
+  /** The lifetime of an object passed; ignored when a newer version arrived meanwhile. */
+  expire(key: string, resourceVersion: string, now: number): void
+  /** Compares a snapshot with what is known; yields after every object, so that it can be spread over batches. */
+  reconcile(snapshot: Snapshot, now: number): Generator<void>
+  /** The operations since the last call. Of one object's states only the last is among them. */
+  take(): Operation[]
+  /** How many events and states wait to be taken. */
+  readonly size: number
+}
+
+export interface Snapshot {
+  objects: ReadonlyMap<string, Known>
+  resourceVersion: string
+  /** The cursor before it; empty at the first sync. */
+  since: string
+  gap?: GapReason | undefined
+  /** True when nobody needs to hear of what is found: it was there before the relay. */
+  isFirstSync: boolean
+}
+
+/** Creates a ledger. `onLife` hears how long each object will live unless it is heard of again; undefined: for ever. */
+export function createLedger(deps: {
+  known: KnownSet
+  normalizer: Normalizer
+  encoder: EventEncoder
+  onLife?: (key: string, resourceVersion: string, lifetime: number | undefined) => void
+}): Ledger {
+  const { known, normalizer, encoder, onLife } = deps
+  let appends: Operation[] = []
+  let states = new Map<string, Operation>()
+
+  function record(
+    key: string,
+    verb: Verb,
+    outcome: Outcome,
+    now: number,
+    synthetic?: Synthetic,
+    isSilent = false,
+  ): void {
+    const { data, changes, endedTerm } = outcome
+    const dataJson = JSON.stringify(data)
+    if (outcome.isEvent && !isSilent) write(verb, data, dataJson, changes, now, synthetic)
+    if (endedTerm !== undefined) {
+      appends.push({ op: 'term', key, term: JSON.stringify(endedTerm), keep: termsKept })
+    }
+    if (verb === 'deleted') {
+      known.delete(key)
+      states.set(key, { op: 'delete', key })
+      onLife?.(key, data.resourceVersion, undefined)
+    } else {
+      known.set(key, createKnown(data, dataJson))
+      states.set(key, { op: 'set', key, record: dataJson })
+      onLife?.(key, data.resourceVersion, normalizer.lifetime?.(data))
+    }
+  }
+
+  function write(
+    verb: Verb,
+    data: ObjectData,
+    dataJson: string,
+    changes: Change[],
+    now: number,
+    synthetic?: Synthetic,
+  ) {
+    appends.push({ op: 'event', json: encoder.encode({ verb, synthetic, data, dataJson, changes, now }) })
+  }
+
+  function recall(key: string): ObjectData | undefined {
+    const stored = known.get(key)
+    return stored === undefined ? undefined : (JSON.parse(stored.json) as ObjectData)
+  }
+
+  function remove(key: string, last: ObjectData | undefined, now: number, synthetic?: Synthetic): void {
+    const old = recall(key)
+    if (old === undefined) return
+    record(key, 'deleted', normalizer.end(old, last ?? old, { now, isFirstSync: false }), now, synthetic)
+  }
+
+  function put(key: string, data: ObjectData, moment: Moment, synthetic?: Synthetic): void {
+    const old = recall(key)
+    const outcome = normalizer.follow(old, data, moment)
+    record(key, old === undefined ? 'added' : 'modified', outcome, moment.now, synthetic, moment.isFirstSync)
+  }
+
+  return {
+    follow(data, gone, now) {
+      const key = keyOf(data)
+      const stored = known.get(key)
+      const isSame = stored?.uid === data.uid
+      // A version that is known already, or older: the watch told it twice (R41).
+      if (isSame && isNotNewer(data.resourceVersion, stored.resourceVersion)) return
+      if (gone) {
+        if (isSame) remove(key, data, now)
+        return
+      }
+      // Another object under the old name: the old one's end was never told (R85).
+      if (stored !== undefined && !isSame) remove(key, undefined, now, 'recreated')
+      put(key, data, { now, isFirstSync: false })
+    },
+    expire(key, resourceVersion, now) {
+      if (known.get(key)?.resourceVersion !== resourceVersion) return
+      const old = recall(key)
+      if (old === undefined || normalizer.expire === undefined) return
+      record(key, 'expired', normalizer.expire(old, { now, isFirstSync: false }), now, 'clock')
+    },
+    *reconcile({ objects, resourceVersion, since, gap, isFirstSync }, now) {
+      if (gap !== undefined) {
+        appends.push({ op: 'event', json: encoder.encodeGap({ reason: gap, from: since, to: resourceVersion, now }) })
+      }
+      for (const [key, { uid }] of [...known]) {
+        if (objects.get(key)?.uid === uid) continue
+        remove(key, undefined, now, 'relist')
+        yield
+      }
+      for (const [key, { resourceVersion: version, json }] of objects) {
+        if (known.get(key)?.resourceVersion === version) continue
+        put(key, JSON.parse(json) as ObjectData, { now, isFirstSync }, 'relist')
+        yield
+      }
+    },
+    take() {
+      const operations = [...appends, ...states.values()]
+      appends = []
+      states = new Map()
+      return operations
+    },
+    get size() {
+      return appends.length + states.size
+    },
+  }
+}
+
+function isNotNewer(version: string, known: string): boolean {
+  const order = compareResourceVersions(version, known)
+  return order !== undefined && order <= 0
+}

@@ -1,0 +1,225 @@
+import type { Keys } from '../../shared/keys.ts'
+import { type Claim, createLogWriter, type LogWriter } from '../../shared/log/writer.ts'
+import type { RedisClient } from '../../shared/redis.ts'
+import { nameFeed, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
+import type { Logger } from '../../shared/role.ts'
+import { createStateReader } from '../../shared/state.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { chooseNormalizer } from '../normalize/choose.ts'
+import { createReflector } from '../reflector/reflector.ts'
+import { createEventEncoder } from './encode.ts'
+import { createFeed, type FeedNote } from './feed.ts'
+import { loadKnownSet } from './known-set.ts'
+import { createLeaseClock } from './lease-clock.ts'
+import { createLedger } from './ledger.ts'
+import type { StatusBoard } from './status-board.ts'
+
+/** How long a writer's lease lasts unless renewed, how often it is renewed, and how often others ask for it; ms. */
+const leaseMs = 10_000
+const renewMs = 3000
+const askMs = 1000
+
+/** What all feeds of a watcher share. */
+export interface WatcherDeps {
+  client: KubeClient
+  redis: RedisClient
+  keys: Keys
+  /** The cluster's name in events. */
+  cluster: string
+  /** This process among all watchers. */
+  owner: string
+  keepEntries: number
+  board: StatusBoard
+  log: Logger
+  now?: () => number
+  random?: () => number
+  leastTimeoutSeconds?: number
+}
+
+/** Why a writer stopped being the writer. */
+type Loss = 'stopped' | 'fenced' | 'epoch' | 'conflict'
+
+/**
+ * Watches one collection until the signal: waits for its turn to be the writer, resumes from what the last writer left,
+ * and starts over whenever the claim is lost.
+ */
+export async function watchResource(watched: WatchedResource, deps: WatcherDeps, signal: AbortSignal): Promise<void> {
+  const feedId = nameFeed(watched)
+  const log = deps.log.child({ feed: feedId })
+  const writer = createLogWriter({
+    redis: deps.redis,
+    keys: deps.keys,
+    feed: feedId,
+    resource: nameResource(watched),
+    keepEntries: deps.keepEntries,
+  })
+  let isRewound = false
+  while (!signal.aborted) {
+    try {
+      const claim = await waitForTurn(writer, deps.owner, log, signal)
+      if (claim === undefined) return
+      if (isRewound) {
+        // Entries that readers may have seen are gone: no old cursor may be taken for a new one.
+        isRewound = false
+        await writer.renewEpoch(claim.fence)
+        log.warn({}, 'Redis lost entries of the log; began a new epoch')
+        continue
+      }
+      const loss = await write(watched, feedId, writer, claim, deps, log, signal)
+      isRewound = loss === 'conflict'
+      if (loss !== 'stopped') log.warn({ loss }, 'lost the claim on this feed')
+    } catch (error) {
+      if (signal.aborted) return
+      log.error({ err: error }, 'this feed failed; it starts over')
+      await sleep(askMs, signal)
+    }
+  }
+}
+
+async function waitForTurn(
+  writer: LogWriter,
+  owner: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Claim | undefined> {
+  let isTold = false
+  while (!signal.aborted) {
+    const answer = await writer.claim(owner, leaseMs)
+    if (!answer.held) return answer
+    if (!isTold) log.info({ writer: answer.owner }, 'another watcher writes this feed; standing by')
+    isTold = true
+    await sleep(Math.min(askMs, answer.msLeft + 1), signal)
+  }
+  return undefined
+}
+
+/** Writes under one claim until it is lost or the signal comes. */
+async function write(
+  watched: WatchedResource,
+  feedId: string,
+  writer: LogWriter,
+  claim: Claim,
+  deps: WatcherDeps,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Loss> {
+  const now = deps.now ?? Date.now
+  const normalizer = chooseNormalizer(watched)
+  const resource = nameResource(watched)
+  const known = await loadKnownSet(createStateReader(deps.redis, deps.keys), resource, watched.namespace)
+  const note: FeedNote =
+    claim.note === '' ? { clusterUid: '', isFirstSync: known.size === 0 } : (JSON.parse(claim.note) as FeedNote)
+  let health = 'syncing'
+
+  const clock = createLeaseClock({
+    isSynced: () => health === 'synced',
+    confirm: (key, version) => isNewest(deps.client, watched, key, version),
+    expire: (key, version) => feed.expire(key, version),
+    now,
+  })
+  const ledger = createLedger({
+    known,
+    normalizer,
+    encoder: createEventEncoder(deps.cluster, watched, normalizer.kind),
+    onLife: clock.set,
+  })
+  // Whoever was silent before we came gets one full lifetime from now.
+  for (const [key, { resourceVersion, json }] of known) {
+    clock.set(key, resourceVersion, normalizer.lifetime?.(JSON.parse(json)))
+  }
+
+  const { promise: lost, resolve: lose } = Promise.withResolvers<Loss>()
+  const feed = createFeed({
+    writer,
+    claim,
+    note,
+    ledger,
+    normalizer,
+    now,
+    onLost: lose,
+    onTrouble: (reason) => deps.board.trouble(feedId, reason),
+    onDeadLetter: (bytes) => {
+      log.error({ bytes: bytes.length }, 'the API server sent what cannot be read; kept as a dead letter')
+      const text = new TextDecoder().decode(bytes.subarray(0, 1_000_000))
+      void deps.redis.call('SET', deps.keys.own('dead-letter', feedId), text, 'EX', 7 * 86_400)
+    },
+  })
+  const reflector = createReflector({
+    client: deps.client,
+    path: pathOf(watched),
+    selectors: watched,
+    cursor: claim.resourceVersion,
+    clusterUid: note.clusterUid,
+    sink: feed,
+    report(state, reason) {
+      health = state
+      deps.board.set(feedId, state, reason)
+    },
+    now,
+    ...(deps.random === undefined ? {} : { random: deps.random }),
+    ...(deps.leastTimeoutSeconds === undefined ? {} : { leastTimeoutSeconds: deps.leastTimeoutSeconds }),
+  })
+
+  let isRenewing = false
+  const renewal = setInterval(() => {
+    if (isRenewing) return
+    isRenewing = true
+    writer
+      .claim(deps.owner, leaseMs)
+      .then((answer) => {
+        if (answer.held || answer.fence !== claim.fence) lose('fenced')
+        else if (answer.epoch !== claim.epoch) lose('epoch')
+      })
+      .catch((error: unknown) => log.debug({ err: error }, 'could not renew the claim'))
+      .finally(() => {
+        isRenewing = false
+      })
+  }, renewMs)
+  const stop = () => lose('stopped')
+  signal.addEventListener('abort', stop, { once: true })
+  log.info({ known: known.size, resourceVersion: claim.resourceVersion }, 'writing this feed')
+  reflector.start()
+  try {
+    const loss = await lost
+    reflector.stop()
+    if (loss === 'stopped') await feed.flush()
+    return loss
+  } finally {
+    clearInterval(renewal)
+    clock.stop()
+    reflector.stop()
+    feed.close()
+    signal.removeEventListener('abort', stop)
+    deps.board.remove(feedId)
+    await writer
+      .release(claim.fence)
+      .catch((error: unknown) => log.debug({ err: error }, 'could not release the claim'))
+  }
+}
+
+/** Asks the API server itself whether a version is still the newest of its object. */
+async function isNewest(client: KubeClient, watched: WatchedResource, key: string, version: string): Promise<boolean> {
+  const slash = key.indexOf('/')
+  const namespace = key.slice(0, slash)
+  const path = `${pathOf(namespace === '' ? watched : { ...watched, namespace })}/${key.slice(slash + 1)}`
+  try {
+    const { status, body } = await client.get(path, {}, { signal: AbortSignal.timeout(10_000) })
+    const text = await new Response(body as unknown as ReadableStream).text()
+    return status === 200 && JSON.parse(text)?.metadata?.resourceVersion === version
+  } catch {
+    // Unreachable or unreadable: then nobody knows, and what nobody knows has not expired.
+    return false
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done)
+  })
+}
