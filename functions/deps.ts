@@ -1,0 +1,37 @@
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { RedisClient } from '../shared/redis.ts'
+import type { WatchedResource } from '../shared/resource.ts'
+import type { Logger } from '../shared/role.ts'
+import type { Limits } from './limits.ts'
+import type { PageFiles } from './routes/page.ts'
+import type { Connection } from './streams/tail.ts'
+
+/** What the functions need from the runtime that they run on. */
+export interface AppDeps {
+  /** The cluster's name in events and in Redis. */
+  readonly cluster: string
+  /** For short commands. Rejects rather than waits while Redis cannot be reached. */
+  readonly redis: RedisClient
+  /** Opens another connection, which may be blocked by its reader. */
+  readonly connect: () => Connection
+  readonly log: Logger
+  /** What is watched, and so what can be asked for. */
+  readonly resources: readonly WatchedResource[]
+  /** The web page; without it `/` answers 404. */
+  readonly page?: PageFiles
+  /** Mounted at `/v1/webhooks`; is given a Redis client whose failures are `RelayError`s. */
+  readonly createWebhooks?: (redis: RedisClient) => OpenAPIHono
+  readonly limits?: Partial<Limits>
+  readonly now?: () => Date
+}
+
+/** What an entry passes with each request. */
+export interface Bindings {
+  /** Closes the connection under a response that nobody reads. */
+  hangUp?: () => void
+}
+
+/** The types of the app's contexts. */
+export interface AppEnv {
+  Bindings: Bindings
+}

@@ -1,0 +1,50 @@
+import { formatCursor, type Position } from '../shared/cursor.ts'
+import { RelayError } from '../shared/errors.ts'
+import { completeEvent } from '../shared/event.ts'
+import type { Matcher } from '../shared/filter/filter.ts'
+import type { Pages } from './streams/pages.ts'
+
+/** How many entries one request looks at. */
+const scanLimit = 10_000
+/** How many bytes of JSON a page holds before it ends early. */
+const sizeLimit = 4 * 1024 * 1024
+
+/** Some events as JSON texts, and where to go on. */
+export interface EventPage {
+  readonly events: readonly string[]
+  readonly next: string
+}
+
+/**
+ * Reads events that pass, and goes on through those that do not for a while: a page may be empty though the log goes on, but
+ * `next` is always further.
+ * @throws RelayError `gone` when the position is no longer kept.
+ */
+export async function readEventPage(pages: Pages, start: Position, match: Matcher, limit: number): Promise<EventPage> {
+  const events: string[] = []
+  let { epoch, seq } = start
+  let size = 0
+  const last = start.seq + scanLimit
+  while (seq < last && events.length < limit && size < sizeLimit) {
+    const answer = await pages.after({ epoch, seq })
+    if (answer.type === 'end') break
+    if (answer.type === 'gone') {
+      // What was read so far is still true; the next page will say that the rest is gone.
+      if (seq > start.seq) break
+      throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
+        oldest: formatCursor(answer.oldest),
+      })
+    }
+    epoch = answer.batch.epoch
+    for (const item of answer.batch.events) {
+      if (item.seq <= seq) continue
+      if (events.length === limit || size >= sizeLimit) break
+      seq = item.seq
+      const scope = match(item.event)
+      if (scope === undefined) continue
+      size += item.json.length
+      events.push(completeEvent(item.json, item.cursor, scope === 'in' ? undefined : scope))
+    }
+  }
+  return { events, next: formatCursor({ epoch, seq }) }
+}

@@ -1,0 +1,34 @@
+/** What bounds a process; times in ms, sizes in bytes. */
+export interface Limits {
+  /** Open streams; one more is refused with 503. */
+  maxStreams: number
+  /** How long a stream may be silent; also bounds how old the cursor is that a client holds. */
+  heartbeat: number
+  /** How long a reader's socket may take no byte before the stream is cut. */
+  stall: number
+  /** What is handed to a socket at once, so that a reader that stops never holds more than this and one shared buffer. */
+  chunk: number
+  /** How long writes wait for more, so that a busy log costs one write per reader and tick. An idle log waits for nothing. */
+  coalesce: number
+  /** How long the tail stays open when nobody listens. */
+  linger: number
+  /** JSON of the newest events kept in memory; readers further back read from Redis. */
+  ring: number
+  /** Within how long all streams end on shutdown. */
+  drain: number
+  /** The longest body of a request. */
+  body: number
+}
+
+/** What a process with a few GB of memory carries. */
+export const defaultLimits: Limits = {
+  maxStreams: 10_000,
+  heartbeat: 15_000,
+  stall: 5_000,
+  chunk: 256 * 1024,
+  coalesce: 5,
+  linger: 30_000,
+  ring: 16 * 1024 * 1024,
+  drain: 1_500,
+  body: 64 * 1024,
+}

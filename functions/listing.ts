@@ -1,0 +1,115 @@
+import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
+import { invalid } from '../shared/errors.ts'
+
+import type { ObjectData } from '../shared/event.ts'
+import { compileLabelSelector } from '../shared/filter/selector.ts'
+import type { LogReader } from '../shared/log/reader.ts'
+import type { StatePage, StateReader } from '../shared/state.ts'
+
+/** What a listing may be narrowed by; the values of one clause are joined by "or". */
+export interface ListingQuery {
+  readonly namespace?: readonly string[] | undefined
+  readonly name?: readonly string[] | undefined
+  readonly labelSelector?: string | undefined
+  readonly limit: number
+  readonly continue?: string | undefined
+}
+
+/** What listings are narrowed by. */
+type Listed = Pick<ObjectData, 'name' | 'labels'>
+
+/** A page of objects. */
+export interface Listing<Data> {
+  items: Data[]
+  /** Where the first page of this listing was read: what changed later is in the log after it. */
+  cursor: string
+  /** Absent on the last page. */
+  next?: string
+}
+
+/** How many objects one request looks at; a page that finds less than it may says where to go on. */
+const scanLimit = 5_000
+
+/**
+ * Lists current objects of a resource in order of their keys.
+ * @throws RelayError `invalid` for a selector or a continuation that makes no sense.
+ */
+export async function listObjects<Data extends Listed>(
+  deps: { state: StateReader; reader: LogReader },
+  resource: string,
+  query: ListingQuery,
+  accepts: (data: Data) => boolean = () => true,
+): Promise<Listing<Data>> {
+  const selects = query.labelSelector === undefined ? () => true : compileLabelSelector(query.labelSelector)
+  const names = query.name === undefined ? undefined : new Set(query.name)
+  const namespaces = query.namespace === undefined ? [undefined] : sortNamespaces(query.namespace)
+  const resumed = query.continue === undefined ? undefined : readContinuation(query.continue)
+  const { epoch, last } = resumed === undefined ? await deps.reader.bounds() : { epoch: '', last: 0 }
+  const cursor = resumed?.cursor ?? formatCursor({ epoch, seq: last })
+  const items: Data[] = []
+  let after = resumed?.key
+  let scanned = 0
+
+  for (const namespace of namespaces) {
+    if (namespace !== undefined && after !== undefined && isDone(namespace, after)) continue
+    let place = namespace === undefined || after?.startsWith(`${namespace}/`) ? after : undefined
+    do {
+      const page: StatePage<Data> = await deps.state.page<Data>(resource, {
+        limit: Math.min(1_000, Math.max(query.limit, names === undefined ? 0 : 500)),
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(place === undefined ? {} : { after: place }),
+      })
+      for (const { key, data } of page.objects) {
+        scanned++
+        if ((names?.has(data.name) ?? true) && selects(data.labels) && accepts(data)) items.push(data)
+        after = key
+        if (items.length === query.limit || scanned >= scanLimit) {
+          return { items, cursor, next: writeContinuation(cursor, key) }
+        }
+      }
+      place = page.next
+    } while (place !== undefined)
+    after = undefined
+  }
+  return { items, cursor }
+}
+
+/** The log's end, for an answer that is read after it. */
+export async function readHead(reader: LogReader): Promise<string> {
+  const { epoch, last } = await reader.bounds()
+  const head: Position = { epoch, seq: last }
+  return formatCursor(head)
+}
+
+/** In the order of their keys, in which `a-b/x` comes before `a/x`. */
+function sortNamespaces(namespaces: readonly string[]): string[] {
+  return [...new Set(namespaces)].sort((a, b) => (`${a}/` < `${b}/` ? -1 : 1))
+}
+
+/** True when a key lies behind all of a namespace: `0` follows `/`. */
+function isDone(namespace: string, key: string): boolean {
+  return key >= `${namespace}0`
+}
+
+function writeContinuation(cursor: string, key: string): string {
+  return btoa(`${cursor} ${key}`).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
+function readContinuation(text: string): { cursor: string; key: string } {
+  const match = /^([A-Za-z0-9_-]{1,1024})$/.test(text) ? /^(\S+) (\S+)$/.exec(decode(text)) : null
+  const [, cursor, key] = match ?? []
+  if (cursor === undefined || key === undefined) throw invalid('continue', 'not the `next` of a page before')
+  parseCursor(cursor, 'continue')
+  return { cursor, key }
+}
+
+function decode(text: string): string {
+  try {
+    return atob(text.replaceAll('-', '+').replaceAll('_', '/'))
+  } catch (error) {
+    throw invalid(
+      'continue',
+      `not the \`next\` of a page before (${error instanceof Error ? error.name : 'unreadable'})`,
+    )
+  }
+}

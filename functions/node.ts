@@ -1,0 +1,141 @@
+import { readFile } from 'node:fs/promises'
+import { STATUS_CODES } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { Redis } from 'ioredis'
+import { SetupError } from '../infra/node/setup-error.ts'
+import type { RoleConfig } from '../shared/config.ts'
+import { parseResources } from '../shared/resource.ts'
+import type { Logger, Running } from '../shared/role.ts'
+import { createApp } from './app.ts'
+import type { AppDeps } from './deps.ts'
+import { type PageFile, type PageFiles, pageTypes } from './routes/page.ts'
+import type { Connection } from './streams/tail.ts'
+
+/** The settings that the functions use. */
+export type ServeConfig = Pick<RoleConfig, 'cluster' | 'host' | 'port' | 'redisUrl' | 'resources'>
+
+/** How long a start waits for Redis before it goes on without, in ms: the first request then finds it connected. */
+const patience = 1_000
+
+/**
+ * Starts the functions on Node. Listens at once; while Redis cannot be reached, requests are answered 503 and `/readyz`
+ * says why.
+ * @param more what differs from the standard, such as limits.
+ * @throws SetupError when the port cannot be had.
+ */
+export async function startServe(
+  config: ServeConfig,
+  log: Logger,
+  more: Partial<Pick<AppDeps, 'limits' | 'now' | 'createWebhooks'>> = {},
+): Promise<Running> {
+  const resources = parseResources(config.resources)
+  const redis = connectForRequests(config.redisUrl, log)
+  const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
+  const connect = () => connectForTail(config.redisUrl, log)
+  const page = await readPage()
+  const app = createApp({ cluster: config.cluster, redis, connect, log, resources, page, ...more })
+  const server = createAdaptorServer({
+    fetch: (request, env) => app.hono.fetch(request, { hangUp: () => (env as HttpBindings).outgoing.destroy() }),
+  })
+  server.on('clientError', answerBadRequest)
+  try {
+    await listen(server, config)
+  } catch (error) {
+    redis.disconnect()
+    throw error
+  }
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([ready, new Promise((resolve) => (timer = setTimeout(resolve, patience)))])
+  clearTimeout(timer)
+  const url = describeAddress(config.host, server.address())
+  log.info({ url }, 'serving')
+
+  let stopping: Promise<void> | undefined
+  const stop = async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    await app.drain()
+    if ('closeIdleConnections' in server) server.closeIdleConnections()
+    // What is still open answers a slow request, or belongs to a client that reads nothing.
+    const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000)
+    await closed
+    clearTimeout(force)
+    redis.disconnect()
+  }
+  return { about: { url }, stop: () => (stopping ??= stop()) }
+}
+
+/** Connects for ever, and refuses commands meanwhile: a caller is told to come back rather than left to wait. */
+function connectForRequests(url: string, log: Logger): Redis {
+  const redis = new Redis(url, {
+    connectionName: 'relay-serve',
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: 5_000,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 2_000) * (0.5 + Math.random() / 2),
+  })
+  let isDown = false
+  redis.on('ready', () => {
+    if (isDown) log.info({}, 'Redis is back')
+    isDown = false
+  })
+  redis.on('error', (error: NodeJS.ErrnoException) => {
+    if (!isDown) log.warn({ reason: error.code ?? error.message }, 'Redis cannot be reached; trying on')
+    isDown = true
+  })
+  return redis
+}
+
+/** Connects once: the tail says that it failed, and asks for a new connection when it tries again. */
+function connectForTail(url: string, log: Logger): Connection {
+  const redis = new Redis(url, {
+    connectionName: 'relay-tail',
+    maxRetriesPerRequest: 0,
+    // Longer than its reads block, so that a half-open connection does not look like a quiet log.
+    commandTimeout: 5_000,
+    retryStrategy: () => null,
+  })
+  redis.on('error', (error) => log.debug({ err: error }, 'the connection of the tail failed'))
+  return { redis, close: () => redis.disconnect() }
+}
+
+async function readPage(): Promise<PageFiles> {
+  const read = async (name: PageFile) => [name, await readFile(new URL(`page/${name}`, import.meta.url), 'utf8')]
+  const files = await Promise.all((Object.keys(pageTypes) as PageFile[]).map(read))
+  return Object.fromEntries(files)
+}
+
+function listen(server: ReturnType<typeof createAdaptorServer>, { host, port }: ServeConfig): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === undefined ? error : new SetupError(explainListen(error.code, host, port)))
+    })
+    server.listen(port, host, resolve)
+  })
+}
+
+function explainListen(code: string, host: string, port: number): string {
+  if (code === 'EADDRINUSE')
+    return `PORT: ${port} on ${host} is taken by another program; choose another, or 0 for any.`
+  if (code === 'EACCES') return `PORT: ${port} is not allowed to this user; choose one above 1023.`
+  return `HOST: cannot listen on ${host} (${code}).`
+}
+
+function describeAddress(host: string, address: AddressInfo | string | null): string {
+  const port = typeof address === 'object' ? address?.port : address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** What cannot be read as HTTP never reaches the app; its sender gets the same kind of answer as from there. */
+function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
+  const title = STATUS_CODES[status] ?? ''
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail: 'The request is no readable HTTP.' })
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

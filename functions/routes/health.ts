@@ -1,0 +1,96 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import { toRecord } from '../../shared/redis.ts'
+import type { AppEnv } from '../deps.ts'
+import type { Services } from '../services.ts'
+
+const feed = z.object({
+  state: z.string().openapi({ example: 'synced' }),
+  reason: z.string().optional(),
+  at: z.string().openapi({ format: 'date-time', description: 'When the watcher said so.' }),
+})
+
+const readiness = z
+  .object({
+    ready: z.boolean(),
+    reasons: z.array(z.string()).openapi({ description: 'Why not; empty when ready.' }),
+    streams: z.int().openapi({ description: 'Open streams of this process.' }),
+    feeds: z.record(z.string(), feed).openapi({ description: 'Per watched collection, what the watcher says of it.' }),
+  })
+  .openapi('Readiness')
+
+type Readiness = z.infer<typeof readiness>
+type Feeds = Readiness['feeds']
+
+const healthRoute = createRoute({
+  method: 'get',
+  path: '/healthz',
+  operationId: 'getHealth',
+  summary: 'Tell that the process runs',
+  tags: ['operation'],
+  responses: {
+    200: {
+      description: 'It runs.',
+      content: { 'application/json': { schema: z.object({ status: z.literal('ok') }) } },
+    },
+  },
+})
+
+const readyRoute = createRoute({
+  method: 'get',
+  path: '/readyz',
+  operationId: 'getReadiness',
+  summary: 'Tell whether answers are complete and fresh',
+  tags: ['operation'],
+  responses: {
+    200: { description: 'Ready.', content: { 'application/json': { schema: readiness } } },
+    503: { description: 'Not ready, and why.', content: { 'application/json': { schema: readiness } } },
+  },
+})
+
+/** A watcher that says nothing for this long is taken for dead, in ms. */
+const silence = 30_000
+/** How long Redis may take to answer before it counts as unreachable, in ms. */
+const patience = 2_000
+
+/** `/healthz` and `/readyz`. */
+export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services): void {
+  app.openapi(healthRoute, (c) => c.json({ status: 'ok' as const }, 200))
+  app.openapi(readyRoute, async (c) => {
+    const feeds = await readFeeds(services)
+    const reasons = feeds === undefined ? ['Redis cannot be reached.'] : findReasons(feeds, services.now().getTime())
+    const streams = services.hub.stats().subscribers
+    return c.json(
+      { ready: reasons.length === 0, reasons, streams, feeds: feeds ?? {} },
+      reasons.length === 0 ? 200 : 503,
+    )
+  })
+}
+
+async function readFeeds({ redis, keys, log }: Services): Promise<Feeds | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, patience, undefined)
+  })
+  try {
+    const answer = await Promise.race([redis.call('HGETALL', keys.own('status')), timeout])
+    if (answer === undefined) return undefined
+    const fields = Object.entries(toRecord(answer))
+    return Object.fromEntries(fields.map(([id, text]) => [id, feed.parse(JSON.parse(text))]))
+  } catch (error) {
+    log.debug({ err: error }, 'readiness cannot be read')
+    return undefined
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Says what keeps the relay from being ready; empty when nothing does. */
+export function findReasons(feeds: Feeds, now: number): string[] {
+  const entries = Object.entries(feeds)
+  if (entries.length === 0) return ['No watcher has reported yet.']
+  return entries.flatMap(([id, { state, reason, at }]) => {
+    const age = now - Date.parse(at)
+    if (!(age <= silence)) return [`${id}: the watcher has been silent for ${Math.round(age / 1000)} s.`]
+    return state === 'synced' ? [] : [`${id}: ${state}${reason === undefined ? '' : `, ${reason}`}.`]
+  })
+}

@@ -1,0 +1,94 @@
+import { z } from '@hono/zod-openapi'
+
+/** Several values: a repeated parameter, or a list with commas. */
+export const values = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) => (Array.isArray(value) ? value.flatMap((item) => item.split(',')) : value.split(',')))
+  .optional()
+
+/** The same with words for the documentation. */
+export function describeValues(description: string, example?: string) {
+  return values.openapi({
+    type: 'array',
+    items: { type: 'string' },
+    description,
+    ...(example === undefined ? {} : { example: [example] }),
+  })
+}
+
+/** How many items at most. */
+export function createLimit(standard: number) {
+  return z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1000)
+    .default(standard)
+    .openapi({ type: 'integer', minimum: 1, maximum: 1000, default: standard, description: 'How many at most.' })
+}
+
+export const labelSelector = z
+  .string()
+  .max(4096)
+  .optional()
+  .openapi({ description: "A selector in Kubernetes' syntax.", example: 'app=web,tier!=db' })
+
+export const cursor = z.string().openapi({
+  description: 'A place in the event log. Opaque; goes into `from` or `Last-Event-ID`.',
+  example: 'k3v9x0q2zt-5yc',
+})
+
+export const owner = z.object({ kind: z.string(), name: z.string(), uid: z.string() })
+
+/** What every object has. */
+export const objectFields = {
+  namespace: z.string(),
+  name: z.string(),
+  uid: z.string(),
+  resourceVersion: z.string(),
+  labels: z.record(z.string(), z.string()),
+  owner: owner.optional(),
+}
+
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    field: z.string().optional().openapi({ description: 'The parameter, header or JSON path at fault.' }),
+    oldest: z.string().optional().openapi({ description: 'With 410: the oldest cursor that can be read from.' }),
+  })
+  .openapi('Problem', { description: 'RFC 9457.' })
+
+/** The refusals that a route documents. */
+export function describeProblems(...statuses: number[]) {
+  const meanings: Readonly<Record<number, string>> = {
+    400: 'A parameter is not valid; `field` names it.',
+    404: 'There is no such object.',
+    406: 'None of the formats in `Accept` is to be had.',
+    410: 'The events after this cursor are no longer kept; `oldest` is where reading can begin.',
+    503: 'Not available at the moment; `Retry-After` says when to try again.',
+  }
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: meanings[status] ?? '', content: { 'application/problem+json': { schema: problem } } },
+    ]),
+  )
+}
+
+/** A page of current objects. */
+export function createCollection<Item extends z.ZodType>(name: string, item: Item) {
+  return z
+    .object({
+      items: z.array(item),
+      cursor: cursor.openapi({
+        description: 'Read events from here to learn what changed since; the same on all pages.',
+      }),
+      next: z.string().optional().openapi({ description: 'Goes into `continue`; absent on the last page.' }),
+    })
+    .openapi(name)
+}
+
+export const continuation = z.string().optional().openapi({ description: 'The `next` of the page before.' })

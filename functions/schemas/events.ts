@@ -1,0 +1,56 @@
+import { z } from '@hono/zod-openapi'
+import { createLimit, cursor, describeValues, labelSelector, objectFields } from './common.ts'
+
+const change = z.looseObject({ type: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })
+
+export const event = z
+  .object({
+    specversion: z.literal('1.0'),
+    id: z.string(),
+    source: z.string(),
+    type: z.string().openapi({ example: 'k8s.pod.modified' }),
+    subject: z.string(),
+    time: z.iso.datetime(),
+    datacontenttype: z.literal('application/json'),
+    synthetic: z.enum(['relist', 'recreated', 'clock', 'state']).optional(),
+    cursor: cursor.optional(),
+    scope: z.enum(['entered', 'left']).optional(),
+    data: z.looseObject({ ...z.object(objectFields).partial().shape, changes: z.array(change) }),
+  })
+  .openapi('Event', { description: 'A CloudEvents 1.0 event: one change of one object.' })
+
+export const eventPage = z
+  .object({
+    events: z.array(event),
+    next: cursor.openapi({ description: 'Where to go on; never absent, since the log has no end.' }),
+  })
+  .openapi('EventPage')
+
+export const filterFields = {
+  resource: describeValues('Plural names of resources.', 'pods'),
+  type: describeValues('Event types; a trailing `*` matches any ending.', 'k8s.pod.*'),
+  namespace: describeValues('Namespaces.'),
+  name: describeValues('Names of objects.'),
+  phase: describeValues("A Pod's phase after the change.", 'Running'),
+  'phase.to': describeValues('Only changes into one of these phases.'),
+  'phase.from': describeValues('Only changes out of one of these phases.'),
+  change: describeValues('Kinds of change, of which the event reports one at least.', 'restarted'),
+  labelSelector,
+}
+
+export const eventQuery = z.strictObject({
+  ...filterFields,
+  from: z.string().min(1).max(128).optional().openapi({
+    description:
+      'Where to begin: `now` (default of a stream), `start` (default of a page), `state` (streams only: the current objects first), a cursor, or a time in RFC 3339.',
+  }),
+  limit: createLimit(100).openapi({ description: 'Pages only: how many events at most.' }),
+})
+
+export const eventHeaders = z.object({
+  'last-event-id': z
+    .string()
+    .max(128)
+    .optional()
+    .openapi({ description: 'The last cursor that was seen; wins over `from`.' }),
+})

@@ -1,0 +1,59 @@
+import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
+import { invalid, RelayError } from '../shared/errors.ts'
+import type { LogReader } from '../shared/log/reader.ts'
+import { findLoss, type Loss } from './streams/pages.ts'
+
+/** Where reading begins. */
+export interface Start {
+  readonly position: Position
+  /** Set when what was asked for is no longer kept; `position` is the oldest that is. */
+  readonly lost?: Loss
+  /** The current objects come first. */
+  readonly withState?: true
+}
+
+/** RFC 3339, section 5.6. */
+const time = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+
+/**
+ * Finds where to begin.
+ * @param from `now`, `start`, `state`, a cursor, or a time in RFC 3339.
+ * @param lastEventId what a client that comes back sends; it wins over `from`.
+ * @throws RelayError `invalid`, naming the one at fault.
+ */
+export async function findStart(reader: LogReader, from: string, lastEventId: string | undefined): Promise<Start> {
+  if (lastEventId) return startAt(reader, parseCursor(lastEventId, 'Last-Event-ID'))
+  if (/^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from)
+  if (from !== 'now' && from !== 'state' && from !== 'start') return startAt(reader, parseCursor(from))
+  const bounds = await reader.bounds()
+  if (from === 'start') return { position: reader.oldest(bounds) }
+  const position = { epoch: bounds.epoch, seq: bounds.last }
+  return from === 'now' ? { position } : { position, withState: true }
+}
+
+/**
+ * Refuses a start whose history is gone, for answers that cannot tell it otherwise.
+ * @throws RelayError `gone`, with the oldest cursor.
+ */
+export function requireKept({ position, lost }: Start): Position {
+  if (lost === undefined) return position
+  throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
+    oldest: formatCursor(position),
+  })
+}
+
+async function startAt(reader: LogReader, position: Position): Promise<Start> {
+  const bounds = await reader.bounds()
+  const lost = findLoss(position, bounds)
+  return lost === undefined ? { position } : { position: reader.oldest(bounds), lost }
+}
+
+async function startAtTime(reader: LogReader, text: string): Promise<Start> {
+  const moment = time.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(moment)) throw invalid('from', `"${text}" is no time; write 2026-01-31T12:00:00Z`)
+  const position = await reader.seek(moment)
+  const bounds = await reader.bounds()
+  // Everything that is kept came later: so may have what was trimmed before it.
+  const isEarlier = bounds.first > 1 && position.seq <= bounds.first - 1
+  return isEarlier ? { position: reader.oldest(bounds), lost: 'trimmed' } : { position }
+}

@@ -1,0 +1,119 @@
+import { formatCursor } from '../../shared/cursor.ts'
+import type { RelayEvent } from '../../shared/event.ts'
+import type { Scope } from '../../shared/filter/filter.ts'
+import type { LogEntry } from '../../shared/log/reader.ts'
+import { encodeText, type Format, joinBytes } from './frames.ts'
+import type { View } from './view.ts'
+
+/** Some successive entries of the log, each parsed at most once and written at most once per format, for all readers. */
+export interface Batch {
+  readonly epoch: string
+  /** The first and last sequence number. */
+  readonly from: number
+  readonly to: number
+  /** How many bytes of JSON it holds, about. */
+  readonly size: number
+  readonly events: readonly BatchEvent[]
+  /** Everything that a view sees of the batch, one buffer shared by all who ask. */
+  select(view: View): Uint8Array
+  /** The same for one reader alone: what comes after a place and was not seen before. */
+  selectFrom(view: View, after: number, isSeen?: (event: BatchEvent) => boolean): Uint8Array
+  /** Gives the shared buffers back; they are made again when somebody asks. */
+  forget(): void
+}
+
+/** An entry with its event. */
+export interface BatchEvent {
+  readonly seq: number
+  readonly cursor: string
+  readonly json: string
+  /** Parsed on first use. Throws a SyntaxError on an entry that no relay wrote. */
+  readonly event: RelayEvent
+}
+
+/** Wraps entries that follow one another without a gap; there is at least one. */
+export function createBatch(epoch: string, entries: readonly LogEntry[]): Batch {
+  const events = entries.map((entry) => createEvent(epoch, entry))
+  const buffers = new Map<View, Uint8Array>()
+  const wholes = new Map<Format, Uint8Array>()
+  const frames = new Map<Format, Record<Scope, (Uint8Array | undefined)[]>>()
+
+  const frame = (format: Format, item: BatchEvent, scope: Scope): Uint8Array => {
+    let written = frames.get(format)
+    if (written === undefined) {
+      written = { in: [], entered: [], left: [] }
+      frames.set(format, written)
+    }
+    const index = item.seq - (events[0]?.seq ?? 0)
+    const bytes = written[scope][index] ?? encodeText(format.frame(item.json, item.cursor, scopeMark(scope)))
+    written[scope][index] = bytes
+    return bytes
+  }
+  const whole = (format: Format): Uint8Array => {
+    let bytes = wholes.get(format)
+    if (bytes === undefined) {
+      bytes = encodeText(events.map((item) => format.frame(item.json, item.cursor)).join(''))
+      wholes.set(format, bytes)
+    }
+    return bytes
+  }
+  const choose = (view: View): Uint8Array => {
+    if (view.match === undefined) return whole(view.format)
+    const chosen: [BatchEvent, Scope][] = []
+    let isWhole = true
+    for (const item of events) {
+      const scope = view.match(item.event)
+      if (scope !== undefined) chosen.push([item, scope])
+      isWhole &&= scope === 'in'
+    }
+    if (isWhole) return whole(view.format)
+    return joinBytes(chosen.map(([item, scope]) => frame(view.format, item, scope)))
+  }
+
+  return {
+    epoch,
+    from: entries[0]?.seq ?? 0,
+    to: entries.at(-1)?.seq ?? 0,
+    size: entries.reduce((size, entry) => size + entry.json.length, 0),
+    events,
+    select(view) {
+      let bytes = buffers.get(view)
+      if (bytes === undefined) {
+        bytes = choose(view)
+        buffers.set(view, bytes)
+      }
+      return bytes
+    },
+    selectFrom(view, after, isSeen = () => false) {
+      const pieces: Uint8Array[] = []
+      for (const item of events) {
+        if (item.seq <= after || isSeen(item)) continue
+        const scope = view.match === undefined ? 'in' : view.match(item.event)
+        if (scope !== undefined) pieces.push(frame(view.format, item, scope))
+      }
+      return joinBytes(pieces)
+    },
+    forget() {
+      buffers.clear()
+      wholes.clear()
+      frames.clear()
+    },
+  }
+}
+
+function scopeMark(scope: Scope): 'entered' | 'left' | undefined {
+  return scope === 'in' ? undefined : scope
+}
+
+function createEvent(epoch: string, { seq, json }: LogEntry): BatchEvent {
+  let event: RelayEvent | undefined
+  return {
+    seq,
+    cursor: formatCursor({ epoch, seq }),
+    json,
+    get event() {
+      event ??= JSON.parse(json) as RelayEvent
+      return event
+    },
+  }
+}

@@ -1,0 +1,157 @@
+import type { Position } from '../../shared/cursor.ts'
+import { RelayError } from '../../shared/errors.ts'
+import type { Keys } from '../../shared/keys.ts'
+import type { LogEntry, LogReader } from '../../shared/log/reader.ts'
+import type { Logger } from '../../shared/role.ts'
+import type { Limits } from '../limits.ts'
+import { type Batch, createBatch } from './batch.ts'
+import { createPages, type Pages } from './pages.ts'
+import { createRing } from './ring.ts'
+import { type Connection, runTail } from './tail.ts'
+import { createViews, type Views } from './view.ts'
+
+/** A reader of the log as the hub knows it. None of these throws. */
+export interface Subscriber {
+  /** There may be news. */
+  wake(): void
+  /** Time has passed: send a heartbeat if it is due, give up if nobody reads. */
+  sweep(now: number): void
+  /** End politely. */
+  end(): void
+}
+
+/** Where a position lies: in a batch in memory, at the end, or in Redis alone. */
+export type Place = Batch | 'head' | 'behind'
+
+/** What is going on, for health and tests. */
+export interface HubStats {
+  readonly subscribers: number
+  /** True while the process follows the log. */
+  readonly isFollowing: boolean
+}
+
+/** One process's tail of the log, from which any number of subscribers pull. */
+export interface Hub {
+  readonly views: Views
+  readonly pages: Pages
+  /**
+   * Adds a subscriber; the answer takes it out again.
+   * @throws RelayError `unavailable` when there are too many, or the process is shutting down.
+   */
+  join(subscriber: Subscriber): () => void
+  locate(position: Position): Place
+  stats(): HubStats
+  /** Refuses new subscribers and ends the present ones, not all at once. Resolves when the last has gone. */
+  drain(): Promise<void>
+}
+
+/** Creates a hub at rest: it follows the log from the first subscriber on until some time after the last. */
+export function createHub(deps: {
+  connect: () => Connection
+  reader: LogReader
+  keys: Keys
+  log: Logger
+  limits: Limits
+}): Hub {
+  const { limits } = deps
+  const subscribers = new Set<Subscriber>()
+  const ring = createRing(limits.ring)
+  let head: Position | undefined
+  let waiting: LogEntry[] = []
+  let lastFlush = 0
+  let flushTimer: ReturnType<typeof setTimeout> | undefined
+  let sweepTimer: ReturnType<typeof setInterval> | undefined
+  let lingerTimer: ReturnType<typeof setTimeout> | undefined
+  let tail: AbortController | undefined
+  let isDraining = false
+  let onEmpty: (() => void) | undefined
+
+  const flush = () => {
+    clearTimeout(flushTimer)
+    flushTimer = undefined
+    if (waiting.length === 0 || head === undefined) return
+    const batch = createBatch(head.epoch, waiting)
+    waiting = []
+    head = { epoch: head.epoch, seq: batch.to }
+    ring.push(batch)
+    for (const subscriber of subscribers) subscriber.wake()
+    lastFlush = performance.now()
+  }
+
+  const start = () => {
+    clearTimeout(lingerTimer)
+    if (tail !== undefined) return
+    const controller = new AbortController()
+    tail = controller
+    const period = Math.max(10, Math.min(1_000, limits.heartbeat / 4, limits.stall / 4))
+    sweepTimer = setInterval(() => {
+      const now = performance.now()
+      for (const subscriber of subscribers) subscriber.sweep(now)
+    }, period)
+    void runTail(
+      deps,
+      {
+        onHead(position) {
+          if (tail !== controller) return
+          waiting = []
+          ring.clear()
+          head = position
+          for (const subscriber of subscribers) subscriber.wake()
+        },
+        onEntries({ entries }) {
+          if (tail !== controller) return
+          waiting = waiting.length === 0 ? entries : waiting.concat(entries)
+          const rest = lastFlush + limits.coalesce - performance.now()
+          if (rest <= 0) flush()
+          else flushTimer ??= setTimeout(flush, rest)
+        },
+      },
+      controller.signal,
+    )
+  }
+
+  const stop = () => {
+    clearTimeout(lingerTimer)
+    clearTimeout(flushTimer)
+    clearInterval(sweepTimer)
+    flushTimer = undefined
+    tail?.abort()
+    tail = undefined
+    head = undefined
+    waiting = []
+    ring.clear()
+  }
+
+  return {
+    views: createViews(),
+    pages: createPages(deps.reader),
+    join(subscriber) {
+      if (isDraining) throw new RelayError('unavailable', 'The relay is shutting down.', { retryAfter: 1 })
+      if (subscribers.size >= limits.maxStreams) {
+        throw new RelayError('unavailable', `All ${limits.maxStreams} streams are taken; try again later.`, {
+          retryAfter: 10,
+        })
+      }
+      subscribers.add(subscriber)
+      start()
+      return () => {
+        if (!subscribers.delete(subscriber) || subscribers.size > 0) return
+        onEmpty?.()
+        if (isDraining) stop()
+        else lingerTimer = setTimeout(stop, limits.linger)
+      }
+    },
+    locate(position) {
+      if (head === undefined || position.epoch !== head.epoch) return 'behind'
+      if (position.seq >= head.seq) return 'head'
+      return ring.after(position.seq) ?? 'behind'
+    },
+    stats: () => ({ subscribers: subscribers.size, isFollowing: tail !== undefined }),
+    async drain() {
+      isDraining = true
+      for (const subscriber of subscribers) setTimeout(() => subscriber.end(), Math.random() * limits.drain)
+      if (subscribers.size > 0) await new Promise<void>((resolve) => (onEmpty = resolve))
+      stop()
+    },
+  }
+}

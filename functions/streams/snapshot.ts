@@ -1,0 +1,105 @@
+import type { Position } from '../../shared/cursor.ts'
+import { type ObjectData, type RelayEvent, resourceOf } from '../../shared/event.ts'
+import { compileFilter, type Filter } from '../../shared/filter/filter.ts'
+import { nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
+import type { StateReader } from '../../shared/state.ts'
+import type { BatchEvent } from './batch.ts'
+import { encodeText, frameState } from './frames.ts'
+import type { Seen } from './subscription.ts'
+
+const pageSize = 200
+
+/** What is needed to tell the current objects as events. */
+export interface SnapshotOptions {
+  readonly state: StateReader
+  readonly cluster: string
+  readonly resources: readonly WatchedResource[]
+  readonly filter: Filter
+  /** Where live reading begins: not after the moment of the first page. */
+  readonly start: Position
+  readonly now: () => Date
+}
+
+/** The current objects as a reader is told of them, and what it need not be told again. */
+export interface Snapshot {
+  readonly frames: AsyncGenerator<Uint8Array, void, void>
+  readonly seen: Seen
+}
+
+/**
+ * Reads the objects that pass a filter, page by page. The pages are of different moments, all after `start`; an object's own
+ * sequence number says which live events its page included.
+ */
+export function readSnapshot(options: SnapshotOptions): Snapshot {
+  const told = new Map<string, number>()
+  let until = options.start.seq
+
+  async function* frames(): AsyncGenerator<Uint8Array, void, void> {
+    const match = compileFilter(options.filter)
+    for (const resource of selectResources(options.resources, options.filter.resource)) {
+      const namespaces = options.filter.namespace ?? [undefined]
+      for (const namespace of new Set(namespaces)) {
+        let after: string | undefined
+        do {
+          const page = await options.state.page<ObjectData>(nameResource(resource), {
+            limit: pageSize,
+            ...(namespace === undefined ? {} : { namespace }),
+            ...(after === undefined ? {} : { after }),
+          })
+          let text = ''
+          for (const { key, seq, data } of page.objects) {
+            const event = toEvent(options, resource, data)
+            if (match(event) === undefined) continue
+            text += frameState(JSON.stringify(event))
+            if (seq <= options.start.seq) continue
+            told.set(`${resource.resource} ${key}`, seq)
+            until = Math.max(until, seq)
+          }
+          if (text !== '') yield encodeText(text)
+          after = page.next
+        } while (after !== undefined)
+      }
+    }
+  }
+
+  return {
+    frames: frames(),
+    seen: {
+      has: ({ seq, event }: BatchEvent) =>
+        seq <= (told.get(`${resourceOf(event)} ${event.data.namespace ?? ''}/${event.data.name ?? ''}`) ?? 0),
+      until: () => until,
+    },
+  }
+}
+
+/** One of each resource: several feeds may fill the same known set. */
+function selectResources(resources: readonly WatchedResource[], wanted: string[] | undefined): WatchedResource[] {
+  const chosen = new Map<string, WatchedResource>()
+  for (const resource of resources) {
+    if (wanted === undefined || wanted.includes(resource.resource)) chosen.set(nameResource(resource), resource)
+  }
+  return [...chosen.values()]
+}
+
+function toEvent(options: SnapshotOptions, resource: WatchedResource, data: ObjectData): RelayEvent {
+  const { group, version } = resource
+  const place = data.namespace === '' ? {} : { namespace: data.namespace }
+  return {
+    specversion: '1.0',
+    id: `${options.cluster}/${data.uid}/${data.resourceVersion}/state`,
+    source: `/clusters/${options.cluster}${pathOf({ group, version, resource: resource.resource, ...place })}`,
+    type: `k8s.${singularize(resource.resource)}.added`,
+    subject: data.namespace === '' ? data.name : `${data.namespace}/${data.name}`,
+    time: options.now().toISOString(),
+    datacontenttype: 'application/json',
+    synthetic: 'state',
+    data: { ...data, changes: [] },
+  }
+}
+
+/** The kind in lower case, from the plural that Kubernetes forms of it by the rules of English. */
+function singularize(plural: string): string {
+  if (plural.endsWith('ies')) return `${plural.slice(0, -3)}y`
+  if (/(ss|x|ch|sh)es$/.test(plural)) return plural.slice(0, -2)
+  return plural === 'endpoints' ? plural : plural.replace(/s$/, '')
+}

@@ -1,0 +1,215 @@
+import { formatCursor, type Position } from '../../shared/cursor.ts'
+import type { Filter } from '../../shared/filter/filter.ts'
+import type { Logger } from '../../shared/role.ts'
+import type { Limits } from '../limits.ts'
+import type { Batch, BatchEvent } from './batch.ts'
+import { type Format, frameControl, frameHeartbeat, joinBytes } from './frames.ts'
+import type { Hub } from './hub.ts'
+import type { Loss } from './pages.ts'
+import { sleep } from './tail.ts'
+
+/** What a stream says before it is live. */
+export type Prelude = AsyncGenerator<Uint8Array, void, void>
+
+/** Which live events a reader saw already as part of the state that it was sent first. */
+export interface Seen {
+  has(event: BatchEvent): boolean
+  /** Beyond this entry there is nothing to remember. */
+  until(): number
+}
+
+/** How a stream begins and ends. */
+export interface StreamOptions {
+  readonly filter: Filter
+  readonly format: Format
+  readonly start: Position
+  readonly prelude: Prelude
+  readonly seen?: Seen
+  readonly signal: AbortSignal
+  /** Closes the connection for good, for a reader that no longer takes anything, not even the end. */
+  readonly hangUp?: () => void
+}
+
+/** The message with which a stream says that events are missing and where it goes on. */
+export function frameReset(oldest: Position, reason: Loss): Uint8Array {
+  const cursor = formatCursor(oldest)
+  return frameControl('reset', cursor, { oldest: cursor, reason })
+}
+
+/**
+ * Opens a stream that pulls from the hub by position. Its whole memory is a position and at most one buffer, and that one
+ * is usually shared: a reader that does not read costs nothing, and is cut.
+ *
+ * The stream has no queue of its own (`highWaterMark: 0`), so `pull` means that the socket took everything so far.
+ * @throws RelayError `unavailable`, as `hub.join` does.
+ */
+export function openStream(
+  deps: { hub: Hub; log: Logger; limits: Limits },
+  options: StreamOptions,
+): ReadableStream<Uint8Array> {
+  const { hub, log, limits } = deps
+  let position = options.start
+  let prelude: Prelude | undefined = options.prelude
+  let seen = options.seen
+  /** What was read and not handed over yet; ends with a whole message. */
+  let stock: Uint8Array | undefined
+  /** A page that was read while the reader was behind. */
+  let page: Batch | undefined
+  let isWanted = false
+  let isReading = false
+  /** Nothing more to be had before the next wake. */
+  let isAtEnd = false
+  let wakes = 0
+  let isOver = false
+  let handedAt = performance.now()
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  const ended = new AbortController()
+
+  const finish = () => {
+    if (isOver) return false
+    isOver = true
+    ended.abort()
+    leave()
+    hub.views.release(view)
+    options.signal.removeEventListener('abort', finish)
+    // A generator that waits for Redis ends after that.
+    prelude?.return().catch((error) => log.debug({ err: error }, 'a stream left while it was read for'))
+    stock = undefined
+    page = undefined
+    return true
+  }
+
+  const close = () => {
+    if (finish()) controller?.close()
+  }
+
+  const cut = () => {
+    if (!finish()) return
+    log.info({ seconds: limits.stall / 1000 }, 'cut a reader that took nothing for too long')
+    if (options.hangUp === undefined) controller?.error(new Error('the reader is too slow'))
+    else options.hangUp()
+  }
+
+  const hand = (bytes: Uint8Array) => {
+    isWanted = false
+    handedAt = performance.now()
+    stock = bytes.length > limits.chunk ? bytes.subarray(limits.chunk) : undefined
+    controller?.enqueue(bytes.length > limits.chunk ? bytes.subarray(0, limits.chunk) : bytes)
+  }
+
+  /** What the view sees of a batch after the position, which moves behind it. */
+  const take = (batch: Batch): Uint8Array => {
+    const after = position.seq
+    position = { epoch: batch.epoch, seq: batch.to }
+    if (seen !== undefined && after >= seen.until()) seen = undefined
+    if (seen === undefined && batch.from === after + 1) return batch.select(view)
+    return batch.selectFrom(view, after, seen?.has)
+  }
+
+  const advance = () => {
+    while (isWanted && !isOver) {
+      if (stock !== undefined) {
+        hand(stock)
+        return
+      }
+      const place = isReading || prelude !== undefined ? 'behind' : (page ?? hub.locate(position))
+      page = undefined
+      if (place === 'head' || (place === 'behind' && isAtEnd)) return
+      if (place === 'behind') {
+        if (!isReading) void read()
+        return
+      }
+      const pieces: Uint8Array[] = []
+      let size = 0
+      for (let next: Batch | string = place; typeof next !== 'string' && size < limits.chunk; ) {
+        const piece = take(next)
+        if (piece.length > 0) pieces.push(piece)
+        size += piece.length
+        next = hub.locate(position)
+      }
+      if (size > 0) hand(joinBytes(pieces))
+    }
+  }
+
+  /** Fetches what memory does not hold: the next piece of the prelude, or a page of the log. */
+  const read = async () => {
+    isReading = true
+    try {
+      if (prelude !== undefined) {
+        const next = await prelude.next()
+        if (next.done) prelude = undefined
+        else stock = next.value
+      } else {
+        const wakesBefore = wakes
+        const answer = await hub.pages.after(position)
+        if (answer.type === 'batch') page = answer.batch
+        else if (answer.type === 'end') isAtEnd = wakes === wakesBefore
+        else {
+          position = answer.oldest
+          seen = undefined
+          stock = frameReset(answer.oldest, answer.reason)
+        }
+      }
+    } catch (error) {
+      if (prelude !== undefined) {
+        fail(error)
+        return
+      }
+      log.debug({ err: error }, 'a stream waits for Redis')
+      await sleep(500 + Math.random() * 1_000, ended.signal)
+    } finally {
+      isReading = false
+    }
+    guard(advance)
+  }
+
+  /** An entry that cannot be read ends this stream, not the tail that all share. */
+  const guard = (action: () => void) => {
+    try {
+      action()
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  const fail = (error: unknown) => {
+    if (!finish()) return
+    log.error({ err: error, position: formatCursor(position) }, 'a stream failed')
+    if (options.hangUp === undefined) controller?.error(error)
+    else options.hangUp()
+  }
+
+  const leave = hub.join({
+    wake() {
+      wakes++
+      isAtEnd = false
+      guard(advance)
+    },
+    sweep(now) {
+      if (!isWanted && now - handedAt >= limits.stall) cut()
+      else if (isWanted && now - handedAt >= limits.heartbeat) {
+        hand(frameHeartbeat(prelude === undefined ? formatCursor(position) : undefined))
+      }
+    },
+    end: close,
+  })
+  const view = hub.views.acquire(options.filter, options.format)
+  if (options.signal.aborted) finish()
+  else options.signal.addEventListener('abort', finish, { once: true })
+
+  return new ReadableStream<Uint8Array>(
+    {
+      start(started) {
+        controller = started
+      },
+      pull() {
+        isWanted = true
+        guard(advance)
+      },
+      cancel() {
+        finish()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
