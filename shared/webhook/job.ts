@@ -23,7 +23,7 @@ export function jobId(job: DeliveryJob): string {
 /** The options that every job has. A job that fails has met a fault of ours, such as an unreachable Redis, and is repeated. */
 export const jobOptions = {
   attempts: 1_000_000,
-  backoff: { type: 'exponential', delay: 500, jitter: 0.5 },
+  backoff: { type: 'fixed', delay: 2000, jitter: 0.5 },
   // An ended job's id must not stand in the way of the next one, and the ledger remembers what it did.
   removeOnComplete: true,
   removeOnFail: { count: 1000 },

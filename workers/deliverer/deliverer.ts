@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DelayedError, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
+import type { Keys } from '../../shared/keys.ts'
+import type { RedisClient } from '../../shared/redis.ts'
+import type { Logger, Running } from '../../shared/role.ts'
+import type { AddressPolicy } from '../../shared/webhook/address.ts'
+import type { DeliveryJob } from '../../shared/webhook/job.ts'
+import { queueName } from '../../shared/webhook/job.ts'
+import { createWebhookKeys } from '../../shared/webhook/keys.ts'
+import { createLedger } from '../../shared/webhook/ledger.ts'
+import { defaultSchedule } from '../../shared/webhook/schedule.ts'
+import type { SecretBox } from '../../shared/webhook/secret.ts'
+import { createWebhookStore } from '../../shared/webhook/store.ts'
+import { createBatcher } from './batcher.ts'
+import { type Resolve, resolveBySystem } from './connect.ts'
+import { createLanes } from './lanes.ts'
+import { processJob } from './process.ts'
+import type { DeliveryQueue } from './queue.ts'
+import { createRecipients } from './recipient.ts'
+import { createSender } from './send.ts'
+
+export interface DelivererDeps {
+  redis: RedisClient
+  /** The queue's; it makes a second one from it to block on. */
+  jobs: Redis
+  keys: Keys
+  queue: DeliveryQueue
+  log: Logger
+  box: SecretBox
+  policy: AddressPolicy
+  userAgent: string
+  options?: Partial<DelivererOptions>
+}
+
+export interface DelivererOptions {
+  /** Pauses before the attempts, in ms. */
+  schedule: readonly number[]
+  /** Total for one attempt, in ms. */
+  deadline: number
+  /** Jobs under way in this process. */
+  concurrency: number
+  /** Requests under way per webhook in this process. */
+  width: number
+  /** How long a dead worker's jobs stay its own, in ms. */
+  lockDuration: number
+  /** How long a stop waits for requests under way, in ms. */
+  grace: number
+  /** Ended deliveries that are kept, per webhook and end state. */
+  keep: number
+  resolve: Resolve
+  random(): number
+  now(): number
+  tls: { ca?: string }
+}
+
+const defaults: DelivererOptions = {
+  schedule: defaultSchedule,
+  deadline: 15_000,
+  concurrency: 128,
+  width: 20,
+  lockDuration: 30_000,
+  grace: 5_000,
+  keep: 10_000,
+  resolve: resolveBySystem,
+  random: Math.random,
+  now: Date.now,
+  tls: {},
+}
+
+/** Jobs of one webhook that one process works on at a time; with 64 deliveries each, more would only wait inside. */
+const depth = 4
+const largestSettlement = 200
+
+/** Starts the deliverer: it takes jobs, signs and posts what they refer to, and records what became of it. */
+export function startDeliverer(deps: DelivererDeps): Running {
+  const { redis, keys, queue, log } = deps
+  const options = { ...defaults, ...deps.options }
+  const { schedule, random, now, width } = options
+  const ledger = createLedger(redis, keys, options.keep)
+  const store = createWebhookStore(redis, keys)
+  const lanes = createLanes({ width, depth, now })
+  const sender = createSender({ ...options, policy: deps.policy, connections: width })
+  const stopping = new AbortController()
+  const process = {
+    ledger,
+    settle: createBatcher(ledger.settle, largestSettlement),
+    recipientOf: createRecipients(deps.box, deps.policy),
+    sender,
+    async disable(id: string) {
+      await store.update(id, (webhook) => ({ ...webhook, enabled: false, disabledReason: 'gone' }))
+      log.warn({ webhook: id }, 'an endpoint answered 410 and was disabled')
+    },
+    retry: queue.retry,
+    userAgent: deps.userAgent,
+    schedule,
+    random,
+    now,
+  }
+
+  const worker = new Worker<DeliveryJob>(
+    queueName,
+    async (job, token) => {
+      const lane = lanes.enter(job.data.webhook)
+      if ('busyFor' in lane) {
+        await job.moveToDelayed(Date.now() + lane.busyFor, token)
+        throw new DelayedError()
+      }
+      try {
+        await processJob(process, job.data, lane, stopping.signal)
+      } finally {
+        lane.leave()
+      }
+    },
+    {
+      connection: deps.jobs,
+      prefix: createWebhookKeys(keys).queue,
+      concurrency: options.concurrency,
+      lockDuration: options.lockDuration,
+      stalledInterval: options.lockDuration,
+      // A job that stalls met a worker that died. It must be tried again, however many die.
+      maxStalledCount: 1_000_000,
+      // How soon it looks again after Redis was away; its default of 15 s would be a long silence.
+      runRetryDelay: 1000,
+    },
+  )
+  let said = ''
+  worker.on('error', (error) => {
+    if (said !== error.message) log.warn({ error: error.message }, 'the deliverer has trouble with Redis')
+    said = error.message
+  })
+  worker.on('completed', () => {
+    said = ''
+  })
+  worker.on('failed', (job, error) => {
+    if (!stopping.signal.aborted) log.warn({ job: job?.id, error: error.message }, 'a job failed and will be repeated')
+  })
+
+  const stop = async () => {
+    const closing = worker.close()
+    const isCalm = await Promise.race([closing.then(() => true), sleep(options.grace, false, { ref: false })])
+    if (!isCalm) {
+      // Jobs that are cut off here go back to the queue at once, instead of when their locks run out.
+      stopping.abort(new Error('the deliverer is stopping'))
+      await Promise.race([closing, sleep(1000, undefined, { ref: false })])
+    }
+    await sender.close()
+  }
+  let stopped: Promise<void> | undefined
+  return {
+    about: {},
+    stop() {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}

@@ -1,0 +1,66 @@
+/** One webhook's share of this process, held by one of its jobs. */
+export interface Lane {
+  /** Runs work when the webhook has a request to spare. */
+  run<T>(work: () => Promise<T>): Promise<T>
+  leave(): void
+}
+
+/** Keeps a slow endpoint from taking the places of the others. */
+export interface Lanes {
+  /** A lane, or for how long (ms) the job had better be put aside. */
+  enter(webhook: string): Lane | { busyFor: number }
+}
+
+interface Share {
+  jobs: number
+  running: number
+  waiting: (() => void)[]
+  /** How long a job takes, on average, in ms. */
+  pace: number
+  /** Until when the jobs that were put aside have the lane booked. */
+  bookedUntil: number
+}
+
+const shortestWait = 20
+const longestWait = 30_000
+
+/**
+ * Creates lanes.
+ * @param width requests under way per webhook.
+ * @param depth jobs per webhook; more are put aside, each until about when its turn comes.
+ */
+export function createLanes({ width, depth, now }: { width: number; depth: number; now(): number }): Lanes {
+  const shares = new Map<string, Share>()
+
+  return {
+    enter(webhook) {
+      const share = shares.get(webhook) ?? { jobs: 0, running: 0, waiting: [], pace: 0, bookedUntil: 0 }
+      if (share.jobs >= depth) {
+        share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + share.pace / depth, now() + longestWait)
+        return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
+      }
+      shares.set(webhook, share)
+      share.jobs++
+      const enteredAt = now()
+      return {
+        async run(work) {
+          if (share.running >= width) await new Promise<void>((resolve) => share.waiting.push(resolve))
+          else share.running++
+          try {
+            return await work()
+          } finally {
+            // The place goes to the next in line, or becomes free.
+            const next = share.waiting.shift()
+            if (next === undefined) share.running--
+            else next()
+          }
+        },
+        leave() {
+          share.pace = share.pace * 0.8 + (now() - enteredAt) * 0.2
+          share.jobs--
+          if (share.jobs === 0) shares.delete(webhook)
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,48 @@
+import { RelayError } from '../../shared/errors.ts'
+import type { AddressPolicy } from '../../shared/webhook/address.ts'
+import type { AttemptError } from '../../shared/webhook/delivery.ts'
+import { type SecretBox, secretBytes } from '../../shared/webhook/secret.ts'
+import { parseWebhook } from '../../shared/webhook/store.ts'
+
+/** A webhook, ready to be sent to; or why nothing can be. */
+export interface Recipient {
+  isEnabled: boolean
+  target: { url: URL; keys: { bytes: Uint8Array; until: number }[] } | { error: AttemptError; detail: string }
+}
+
+const mostKnown = 10_000
+
+/** Creates a reader of webhooks' records that checks and decrypts each once per change. */
+export function createRecipients(
+  box: SecretBox,
+  policy: AddressPolicy,
+): (id: string, text: string) => Promise<Recipient> {
+  const known = new Map<string, { text: string; recipient: Promise<Recipient> }>()
+  return (id, text) => {
+    const before = known.get(id)
+    if (before?.text === text) return before.recipient
+    if (known.size >= mostKnown) known.clear()
+    const recipient = prepare(text, box, policy)
+    known.set(id, { text, recipient })
+    return recipient
+  }
+}
+
+async function prepare(text: string, box: SecretBox, policy: AddressPolicy): Promise<Recipient> {
+  const { id, url, enabled: isEnabled, secrets } = parseWebhook(text)
+  try {
+    const checked = policy.checkUrl(url)
+    const keys = secrets.map(async ({ sealed, until = Number.POSITIVE_INFINITY }) => ({
+      bytes: secretBytes(await box.open(sealed, id)),
+      until,
+    }))
+    return { isEnabled, target: { url: checked, keys: await Promise.all(keys) } }
+  } catch (error) {
+    // The URL was allowed when it was given, and the secret could be read: configuration has changed since.
+    const target =
+      error instanceof RelayError
+        ? { error: 'refused-address' as const, detail: error.message }
+        : { error: 'secret' as const, detail: 'the secret cannot be decrypted: WEBHOOK_SECRET_KEY is not what it was' }
+    return { isEnabled, target }
+  }
+}

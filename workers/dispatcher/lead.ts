@@ -1,0 +1,177 @@
+import { formatCursor, type Position, parseCursor } from '../../shared/cursor.ts'
+import { createLogReader, followLog, type LogEntry } from '../../shared/log/reader.ts'
+import { createWebhookStore } from '../../shared/webhook/store.ts'
+import type { DispatcherDeps } from './dispatcher.ts'
+import { matchEntries, type PlannedJob, type Subscriber } from './match.ts'
+import { followingOf, placeIn } from './place.ts'
+import type { Lead, Progress, Step } from './progress.ts'
+import { createRoster } from './roster.ts'
+import { findOverdue } from './sweep.ts'
+import { createTurns } from './turns.ts'
+
+/** The lead is over: another dispatcher has it, or Redis is not where this one left it. The way on is to claim again. */
+export class LeadLost extends Error {
+  override readonly name = 'LeadLost'
+}
+
+/** Deliveries per commit: keeps one script near 10 ms. */
+const commitSize = 2000
+const pageSize = 500
+/** How soon an idle dispatcher takes up a new webhook that starts in the past, in ms. */
+const block = 500
+const sweepEvery = 5 * 60_000
+
+/**
+ * Dispatches for as long as the lease is ours. Every step is accepted atomically with the position behind it, then queued,
+ * then taken out of the outbox: a crash between any two of these is made good by whoever leads next.
+ * @throws LeadLost, or whatever Redis rejects with.
+ */
+export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead, stop: AbortSignal): Promise<void> {
+  const { redis, keys, log, enqueue, now, leaseMs, owner } = deps
+  const reader = createLogReader(redis, keys)
+  const roster = createRoster(createWebhookStore(redis, keys))
+  const inTurn = createTurns()
+  const over = new AbortController()
+  const signal = AbortSignal.any([stop, over.signal])
+
+  let fence = first.fence
+  let claimedAt = now()
+  let sweptAt = 0
+  let stored = first.position
+  let position: Position
+  const followers = new Map(first.followers)
+  const live = new Set<string>()
+  const admitted = new Set<string>()
+  const catching = new Map<string, Promise<void>>()
+  let subscribers: Subscriber[] = []
+
+  const accept = async (step: Omit<Step, 'fence'>) => {
+    const answer = await progress.accept({ ...step, fence })
+    if (answer === 'fenced' || answer === 'conflict') throw new LeadLost(answer)
+    await send(step.jobs)
+  }
+  const send = async (jobs: readonly PlannedJob[]) => {
+    if (jobs.length === 0) return
+    await progress.sent(await enqueue(jobs.map(({ job }) => job)))
+  }
+  const flushOutbox = async () => {
+    const jobs = Object.values(await progress.outbox())
+    for (let i = 0; i < jobs.length; i += pageSize) {
+      const page = jobs.slice(i, i + pageSize)
+      await progress.sent(await enqueue(page.map((job) => JSON.parse(job))))
+    }
+  }
+  const moveTo = async (to: Position, step: { jobs: readonly PlannedJob[]; lost?: string }) => {
+    const cursor = formatCursor(to)
+    await accept({ of: 'main', from: stored, to: cursor, admitted: [...admitted], ...step })
+    for (const id of admitted) followers.set(id, 'live')
+    admitted.clear()
+    stored = cursor
+    position = to
+  }
+  const renew = async () => {
+    if (now() - claimedAt < leaseMs / 3) return
+    const claim = await progress.claim(owner, leaseMs)
+    if (claim.held) throw new LeadLost('held')
+    fence = claim.fence
+    claimedAt = now()
+  }
+  const listSubscribers = () => {
+    subscribers = [...live].flatMap((id) => roster.get(id) ?? [])
+  }
+  /** Takes up webhooks that are new. Runs after the entries were read, so that a webhook sees all that comes after it. */
+  const refresh = async () => {
+    if (!(await roster.refresh())) return
+    const bounds = await reader.bounds()
+    for (const id of roster.ids()) {
+      const subscriber = roster.get(id)
+      if (subscriber === undefined || live.has(id) || catching.has(id)) continue
+      const following = followingOf(followers.get(id), subscriber.start, position, bounds)
+      if (following === 'live') {
+        live.add(id)
+        if (followers.get(id) !== 'live') admitted.add(id)
+      } else {
+        const task = catchUp(id, following).catch((error: unknown) => over.abort(error))
+        catching.set(id, task)
+      }
+    }
+    listSubscribers()
+  }
+  const catchUp = async (id: string, from: Position) => {
+    let at = from
+    let isDone = false
+    while (!isDone && !signal.aborted) {
+      isDone = await inTurn(async () => {
+        const subscriber = roster.get(id)
+        if (signal.aborted || subscriber === undefined) return true
+        const step = { of: { webhook: id }, from: followers.get(id), admitted: [] }
+        if (at.seq >= position.seq) {
+          await accept({ ...step, to: 'live', jobs: [] })
+          followers.set(id, 'live')
+          live.add(id)
+          listSubscribers()
+          return true
+        }
+        const entries = (await reader.read(at.seq, pageSize)).filter(({ seq }) => seq <= position.seq)
+        const oldest = entries[0]?.seq ?? position.seq + 1
+        if (oldest > at.seq + 1) {
+          log.warn({ webhook: id, lost: oldest - 1 - at.seq }, 'a webhook that catches up was overtaken by retention')
+        }
+        const { jobs, last } = matchEntries(position.epoch, entries, [subscriber], commitSize, now())
+        at = { epoch: position.epoch, seq: Math.max(last, oldest - 1) }
+        const to = formatCursor(at)
+        await accept({ ...step, to, jobs })
+        followers.set(id, to)
+        return false
+      })
+    }
+    catching.delete(id)
+  }
+  const dispatch = async (entries: readonly LogEntry[]) => {
+    let rest = entries
+    while (rest.length > 0) {
+      const { jobs, last } = matchEntries(position.epoch, rest, subscribers, commitSize, now())
+      await moveTo({ epoch: position.epoch, seq: last }, { jobs })
+      rest = rest.filter(({ seq }) => seq > last)
+    }
+  }
+  const sweep = async () => {
+    if (now() - sweptAt < sweepEvery) return
+    sweptAt = now()
+    const jobs = await findOverdue(redis, keys, roster.ids(), now())
+    if (jobs.length > 0) await enqueue(jobs)
+  }
+
+  const bounds = await reader.bounds()
+  const place =
+    stored === undefined
+      ? { position: { epoch: bounds.epoch, seq: bounds.last }, lost: 0 }
+      : placeIn(bounds, parseCursor(stored))
+  position = place.position
+  const cursor = formatCursor(position)
+  if (stored !== cursor) {
+    const lost = stored === undefined ? undefined : `${stored} to ${cursor}: ${place.lost} entries lost`
+    if (lost !== undefined) log.error({ from: stored, to: cursor, lost: place.lost }, 'the log was reset')
+    await moveTo(position, { jobs: [], ...(lost === undefined ? {} : { lost }) })
+  }
+  await flushOutbox()
+  await inTurn(refresh)
+
+  try {
+    for await (const step of followLog(deps.tail, keys, position, { signal, block, limit: pageSize })) {
+      await renew()
+      // Whoever leads next, ourselves included, finds its place from what is stored.
+      if (step.type === 'reset') throw new LeadLost('reset')
+      await inTurn(async () => {
+        await refresh()
+        if (step.type === 'entries') await dispatch(step.entries)
+        else await sweep()
+      })
+    }
+  } finally {
+    over.abort()
+    await Promise.all(catching.values())
+  }
+  // A webhook that could not catch up ends the lead as any other failure does.
+  if (!stop.aborted) throw over.signal.reason
+}

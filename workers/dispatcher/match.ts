@@ -1,0 +1,75 @@
+import { formatCursor, type Position } from '../../shared/cursor.ts'
+import type { RelayEvent } from '../../shared/event.ts'
+import type { Matcher } from '../../shared/filter/filter.ts'
+import type { LogEntry } from '../../shared/log/reader.ts'
+import { formatDelivery } from '../../shared/webhook/delivery.ts'
+import { type DeliveryJob, maxJobSize } from '../../shared/webhook/job.ts'
+
+/** A webhook, ready to be asked about events. */
+export interface Subscriber {
+  id: string
+  matches: Matcher
+  /** Events up to here are not its own. */
+  start: Position
+}
+
+/** A job with the deliveries that it is the first to carry. */
+export interface PlannedJob {
+  job: DeliveryJob
+  deliveries: { seq: number; id: string; record: string }[]
+}
+
+/** What some entries of the log mean for some webhooks. */
+export interface Plan {
+  jobs: PlannedJob[]
+  /** The last entry that was looked at. */
+  last: number
+}
+
+/**
+ * Matches entries in order, each parsed once.
+ * @param limit stops after the entry with which this many deliveries are reached, so that one commit stays short.
+ * @param now ms since 1970, when they are accepted.
+ */
+export function matchEntries(
+  epoch: string,
+  entries: readonly LogEntry[],
+  subscribers: readonly Subscriber[],
+  limit: number,
+  now: number,
+): Plan {
+  const open = new Map<string, PlannedJob>()
+  const jobs: PlannedJob[] = []
+  let [count, last] = [0, 0]
+  for (const { seq, json } of entries) {
+    if (count >= limit) break
+    last = seq
+    if (subscribers.length === 0) continue
+    const event = JSON.parse(json) as RelayEvent
+    const id = formatCursor({ epoch, seq })
+    for (const { id: webhook, matches, start } of subscribers) {
+      // A start from another life of the log was before that life ended.
+      if (start.epoch === epoch && seq <= start.seq) continue
+      const scope = matches(event)
+      if (scope === undefined) continue
+      let planned = open.get(webhook)
+      if (planned === undefined || planned.deliveries.length === maxJobSize) {
+        planned = { job: { webhook, epoch, group: seq.toString(36), attempt: 0, seqs: [] }, deliveries: [] }
+        open.set(webhook, planned)
+        jobs.push(planned)
+      }
+      const record = formatDelivery({
+        state: 'pending',
+        event: event.id,
+        acceptedAt: now,
+        group: planned.job.group,
+        ...(scope === 'in' ? {} : { scope }),
+        attempts: [],
+      })
+      planned.job.seqs.push(seq)
+      planned.deliveries.push({ seq, id, record })
+      count++
+    }
+  }
+  return { jobs, last }
+}

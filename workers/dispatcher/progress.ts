@@ -1,0 +1,93 @@
+import type { Keys } from '../../shared/keys.ts'
+import { type RedisClient, toRecord } from '../../shared/redis.ts'
+import { jobId } from '../../shared/webhook/job.ts'
+import { createWebhookKeys } from '../../shared/webhook/keys.ts'
+import { acceptScript, leaseScript, yieldScript } from '../../shared/webhook/scripts.ts'
+import type { PlannedJob } from './match.ts'
+
+/** The dispatcher's lease, and what its predecessors left. */
+export interface Lead {
+  held: false
+  fence: string
+  /** Cursor of the last entry that was dispatched; undefined before the first. */
+  position: string | undefined
+  /** Per webhook: `live`, or the cursor that it has caught up to. */
+  followers: ReadonlyMap<string, string>
+}
+
+export type LeadAnswer = Lead | { held: true; owner: string; msLeft: number }
+
+/** One atomic step of a position. */
+export interface Step {
+  fence: string
+  /** The position that moves: the dispatcher's, or that of a webhook that catches up. */
+  of: 'main' | { webhook: string }
+  /** As it was read; undefined before the first. */
+  from: string | undefined
+  /** A cursor, or `live` for a webhook that has caught up. */
+  to: string
+  jobs: readonly PlannedJob[]
+  /** Webhooks that follow the main position from here on. */
+  admitted: readonly string[]
+  /** History that was lost, for the record. */
+  lost?: string
+}
+
+/** `ok` and `duplicate` mean that it is done; else nothing was written, because another dispatcher leads, or Redis is not where it was. */
+export type StepAnswer = 'ok' | 'duplicate' | 'fenced' | 'conflict'
+
+/** What the dispatcher keeps in Redis. */
+export interface Progress {
+  claim(owner: string, leaseMs: number): Promise<LeadAnswer>
+  release(fence: string): Promise<void>
+  accept(step: Step): Promise<StepAnswer>
+  /** Jobs that were accepted and perhaps never reached the queue, by id. */
+  outbox(): Promise<Record<string, string>>
+  /** Takes jobs out of the outbox. */
+  sent(ids: readonly string[]): Promise<void>
+}
+
+/** Creates the dispatcher's memory. */
+export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress {
+  const keys = createWebhookKeys(clusterKeys)
+  return {
+    async claim(owner, leaseMs) {
+      const [kind, ...rest] = (await leaseScript.run(redis, [keys.dispatch], [owner, leaseMs])) as string[]
+      if (kind === 'held') return { held: true, owner: rest[0] ?? '', msLeft: Number(rest[1]) }
+      const fields = toRecord(rest)
+      const followers = new Map<string, string>()
+      for (const [name, value] of Object.entries(fields)) {
+        if (name.startsWith('at:')) followers.set(name.slice(3), value)
+      }
+      return { held: false, fence: fields.fence ?? '', position: fields.position, followers }
+    },
+    async release(fence) {
+      await yieldScript.run(redis, [keys.dispatch], [fence])
+    },
+    async accept(step) {
+      const touched = [keys.dispatch, keys.outbox, keys.webhooks]
+      const places = new Map<string, number>()
+      const field = step.of === 'main' ? 'position' : `at:${step.of.webhook}`
+      const args: (string | number)[] = [step.fence, field, step.from ?? '', step.to]
+      for (const id of step.admitted) args.push('L', id)
+      if (step.lost !== undefined) args.push('R', step.lost)
+      for (const { job, deliveries } of step.jobs) {
+        let place = places.get(job.webhook)
+        if (place === undefined) {
+          const { records, states, counts } = keys.ledger(job.webhook)
+          place = touched.push(records, states.pending, counts) - 2
+          places.set(job.webhook, place)
+        }
+        args.push('J', place, job.webhook, jobId(job), JSON.stringify(job), deliveries.length)
+        for (const { seq, id, record } of deliveries) args.push(seq, id, record)
+      }
+      return (await acceptScript.run(redis, touched, args)) as StepAnswer
+    },
+    async outbox() {
+      return toRecord(await redis.call('HGETALL', keys.outbox))
+    },
+    async sent(ids) {
+      if (ids.length > 0) await redis.call('HDEL', keys.outbox, ...ids)
+    },
+  }
+}
