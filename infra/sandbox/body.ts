@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isObject, type JsonObject } from './kube-object.ts'
+import { decodeProtobuf, protobufType } from './protobuf.ts'
 import { badRequest, entityTooLarge, unsupportedMediaType } from './status.ts'
 
 /** apiserver `MaxRequestBodyBytes`. */
@@ -10,7 +11,7 @@ export function mediaTypeOf(request: IncomingMessage): string {
 }
 
 /** @throws ApiError 413 above 3 MiB. */
-export async function readBody(request: IncomingMessage): Promise<string> {
+async function readBytes(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -18,7 +19,7 @@ export async function readBody(request: IncomingMessage): Promise<string> {
     if (size > limit) throw entityTooLarge(limit)
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return Buffer.concat(chunks)
 }
 
 async function parseYaml(source: string): Promise<unknown> {
@@ -27,13 +28,14 @@ async function parseYaml(source: string): Promise<unknown> {
   return loadYaml(source)
 }
 
-/** Parses JSON, or YAML where JSON fails and YAML is allowed. @throws ApiError 400. */
-export async function parseBody(source: string, allowYaml: boolean): Promise<unknown> {
+async function parse(bytes: Buffer, mediaType: string): Promise<unknown> {
+  if (mediaType === protobufType) return decodeProtobuf(bytes)
+  const source = bytes.toString()
   try {
     return JSON.parse(source)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    if (!allowYaml) throw badRequest(`couldn't get version/kind; json parse error: ${why}`)
+    if (!mediaType.endsWith('yaml')) throw badRequest(`couldn't get version/kind; json parse error: ${why}`)
     try {
       return await parseYaml(source)
     } catch {
@@ -42,24 +44,36 @@ export async function parseBody(source: string, allowYaml: boolean): Promise<unk
   }
 }
 
-const objectTypes = ['application/json', 'application/yaml']
+/** Any JSON, YAML or (of known kinds) protobuf; undefined for an empty body. @throws ApiError 400 or 413. */
+export async function readValue(request: IncomingMessage): Promise<unknown> {
+  const bytes = await readBytes(request)
+  return bytes.length === 0 ? undefined : parse(bytes, mediaTypeOf(request))
+}
+
+const objectTypes = ['application/json', 'application/yaml', protobufType]
 
 /** An object to create or replace. @throws ApiError 415 or 400. */
 export async function readObject(request: IncomingMessage, kind: string): Promise<JsonObject> {
   const mediaType = mediaTypeOf(request)
   if (mediaType !== '' && !objectTypes.includes(mediaType)) throw unsupportedMediaType(objectTypes)
-  const source = await readBody(request)
-  const body = await parseBody(source, mediaType === 'application/yaml')
+  const body = await readValue(request)
+  if (body === undefined) throw badRequest('EOF')
+  const refuse = (what: string) =>
+    badRequest(`${kind} in version "v1" cannot be handled as a ${kind}: json: cannot unmarshal ${what}`)
   if (!isObject(body)) {
-    throw badRequest(
-      `${kind} in version "v1" cannot be handled as a ${kind}: json: cannot unmarshal into Go value of type`,
-    )
+    throw refuse(`${Array.isArray(body) ? 'array' : typeof body} into Go value of type v1.${kind}`)
   }
-  const meta = body.metadata
-  if (meta !== undefined && !isObject(meta)) {
-    throw badRequest(
-      `${kind} in version "v1" cannot be handled as a ${kind}: json: cannot unmarshal ${typeof meta} into Go struct field ${kind}.metadata of type v1.ObjectMeta`,
-    )
+  const { metadata } = body
+  if (metadata !== undefined && metadata !== null && !isObject(metadata)) {
+    throw refuse(`${typeof metadata} into Go struct field ${kind}.metadata of type v1.ObjectMeta`)
+  }
+  for (const map of ['labels', 'annotations']) {
+    const entries = isObject(metadata) ? metadata[map] : undefined
+    for (const value of Object.values(isObject(entries) ? entries : {})) {
+      if (typeof value !== 'string') {
+        throw refuse(`${typeof value} into Go struct field ObjectMeta.metadata.${map} of type string`)
+      }
+    }
   }
   return body
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Authenticator, User } from './authentication.ts'
-import { mediaTypeOf, parseBody, readBody, readObject } from './body.ts'
+import { mediaTypeOf, readObject, readValue } from './body.ts'
 import type { Clock } from './clock.ts'
 import { isObject, type JsonObject, type KubeObject, objectAt } from './kube-object.ts'
 import { readPage, waitUntilFresh } from './list.ts'
@@ -61,8 +61,7 @@ function managerOf(call: Call): string {
 }
 
 async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
-  const source = await readBody(call.request)
-  const body = source.trim() === '' ? {} : await parseBody(source, mediaTypeOf(call.request) === 'application/yaml')
+  const body = (await readValue(call.request)) ?? {}
   if (!isObject(body)) throw badRequest('DeleteOptions must be an object')
   const { gracePeriodSeconds, preconditions, dryRun } = body
   const asked = gracePeriodSeconds ?? call.query.get('gracePeriodSeconds')
@@ -162,8 +161,7 @@ export function createHandlers(services: Services) {
     const { resource, namespace, name } = call.route
     const options = writeOptions(call)
     const mediaType = mediaTypeOf(call.request)
-    const source = await readBody(call.request)
-    const body = await parseBody(source, mediaType.endsWith('yaml'))
+    const body = await readValue(call.request)
     const patch = readPatch(mediaType, body)
     if (patch.isApply) {
       if (!call.query.has('fieldManager')) {

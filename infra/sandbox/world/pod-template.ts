@@ -73,9 +73,7 @@ function environment(app: AppShape): JsonObject[] {
   return [
     { name: 'POD_NAME', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.name' } } },
     { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'metadata.namespace' } } },
-    { name: 'LOG_LEVEL', value: 'info' },
     { name: 'DATABASE_URL', value: `postgres://${app.name}:sandbox-secret@db.${app.namespace}.svc:5432/${app.name}` },
-    { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: 'http://otel-collector.platform.svc:4317' },
   ]
 }
 
@@ -95,26 +93,17 @@ const quantities = {
   limits: { cpu: '500m', memory: '256Mi' },
 }
 
-const locked = {
-  capabilities: { drop: ['ALL'] },
-  runAsNonRoot: true,
-  readOnlyRootFilesystem: true,
-  allowPrivilegeEscalation: false,
-}
+const locked = { runAsNonRoot: true, allowPrivilegeEscalation: false }
 
 function mainContainer(app: AppShape, version: number): JsonObject {
   return {
     name: app.name,
     image: `${app.image}:1.${version}.0`,
     args: [`--listen=:${app.port}`, '--shutdown-timeout=20s'],
-    ports: [
-      { name: 'http', containerPort: app.port, protocol: 'TCP' },
-      { name: 'metrics', containerPort: app.port + 1000, protocol: 'TCP' },
-    ],
+    ports: [{ name: 'http', containerPort: app.port, protocol: 'TCP' }],
     env: environment(app),
     resources: quantities,
-    volumeMounts: [{ name: 'config', readOnly: true, mountPath: '/etc/app' }, tokenMount],
-    livenessProbe: probe('/healthz', app.port, 10),
+    volumeMounts: [tokenMount],
     readinessProbe: probe('/readyz', app.port, 2),
     securityContext: locked,
   }
@@ -125,8 +114,6 @@ export function stampPod(app: AppShape, version: number, hash: string, owner: Ow
   const sidecar: JsonObject = {
     name: 'proxy',
     image: 'registry.example.com/platform/proxy:2.9.1',
-    args: ['proxy', '--concurrency=2'],
-    ports: [{ name: 'proxy', containerPort: 15090, protocol: 'TCP' }],
     resources: { requests: { cpu: '10m', memory: '40Mi' } },
     volumeMounts: [tokenMount],
   }
@@ -142,7 +129,6 @@ export function stampPod(app: AppShape, version: number, hash: string, owner: Ow
       generateName: `${owner.name}-`,
       labels: {
         app: app.name,
-        'app.kubernetes.io/name': app.name,
         'app.kubernetes.io/part-of': app.namespace,
         'app.kubernetes.io/version': `1.${version}.0`,
         'pod-template-hash': hash,
@@ -155,7 +141,6 @@ export function stampPod(app: AppShape, version: number, hash: string, owner: Ow
     },
     spec: {
       volumes: [
-        { name: 'config', configMap: { name: `${app.name}-config`, defaultMode: 420 } },
         {
           name: 'kube-api-access',
           projected: {
