@@ -84,7 +84,7 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
     },
     async list(webhook, { state, before, limit }) {
       const { records, states } = keys.ledger(webhook)
-      const upTo = before === undefined ? '+inf' : String(parseCursor(before, 'after').seq)
+      const upTo = before === undefined ? '+inf' : String(parseCursor(before, 'continue').seq)
       // Pending ones first: a delivery that ends while this is read is then seen twice rather than not at all.
       const answers = await Promise.all(
         (state === undefined ? deliveryStates : [state]).map((name) =>
