@@ -30,7 +30,7 @@ export async function startServe(
   more: Partial<Pick<AppDeps, 'limits' | 'now' | 'createWebhooks'>> = {},
 ): Promise<Running> {
   const resources = parseResources(config.resources)
-  const redis = connectForRequests(config.redisUrl, log)
+  const { redis, close } = connectForRequests(config.redisUrl, log)
   const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
   const connect = () => connectForTail(config.redisUrl, log)
   const page = await readPage()
@@ -42,7 +42,7 @@ export async function startServe(
   try {
     await listen(server, config)
   } catch (error) {
-    redis.disconnect()
+    close()
     throw error
   }
   let timer: NodeJS.Timeout | undefined
@@ -60,13 +60,13 @@ export async function startServe(
     const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000)
     await closed
     clearTimeout(force)
-    redis.disconnect()
+    close()
   }
   return { about: { url }, stop: () => (stopping ??= stop()) }
 }
 
 /** Connects for ever, and refuses commands meanwhile: a caller is told to come back rather than left to wait. */
-function connectForRequests(url: string, log: Logger): Redis {
+function connectForRequests(url: string, log: Logger): { redis: Redis; close(): void } {
   const redis = new Redis(url, {
     connectionName: 'relay-serve',
     enableOfflineQueue: false,
@@ -75,15 +75,22 @@ function connectForRequests(url: string, log: Logger): Redis {
     retryStrategy: (attempt) => Math.min(attempt * 100, 2_000) * (0.5 + Math.random() / 2),
   })
   let isDown = false
+  let isClosed = false
+  const report = (reason: string) => {
+    if (!isDown && !isClosed) log.warn({ reason }, 'Redis cannot be reached; trying on')
+    isDown = true
+  }
   redis.on('ready', () => {
     if (isDown) log.info({}, 'Redis is back')
     isDown = false
   })
-  redis.on('error', (error: NodeJS.ErrnoException) => {
-    if (!isDown) log.warn({ reason: error.code ?? error.message }, 'Redis cannot be reached; trying on')
-    isDown = true
-  })
-  return redis
+  redis.on('error', (error: NodeJS.ErrnoException) => report(error.code ?? error.message))
+  redis.on('close', () => report('the connection was closed'))
+  const close = () => {
+    isClosed = true
+    redis.disconnect()
+  }
+  return { redis, close }
 }
 
 /** Connects once: the tail says that it failed, and asks for a new connection when it tries again. */
