@@ -1,4 +1,15 @@
-import { boolean, choice, cidrs, decimal, integer, type Role, redisUrl, type Setting, text } from './config/setting.ts'
+import {
+  boolean,
+  choice,
+  cidrs,
+  decimal,
+  integer,
+  type Role,
+  redisUrl,
+  type Setting,
+  secret,
+  text,
+} from './config/setting.ts'
 import { suggest } from './config/suggest.ts'
 
 export type { Role, Setting } from './config/setting.ts'
@@ -94,7 +105,7 @@ export const settings = {
     default: 'pods,leases',
     allowed: 'resources such as pods,leases, separated by commas',
     meaning: 'What to watch.',
-    roles: ['up', 'watch'],
+    roles: ['up', 'watch', 'serve'],
   }),
   data: text({
     name: 'RELAY_DATA',
@@ -118,6 +129,16 @@ export const settings = {
     default: false,
     defaultMeaning: 'false; on the sandbox true',
     meaning: 'Accept webhook addresses without TLS.',
+    roles: ['up', 'serve', 'deliver'],
+  }),
+  webhookSecretKey: secret({
+    name: 'WEBHOOK_SECRET_KEY',
+    flag: 'webhook-secret-key',
+    default: undefined,
+    defaultMeaning: 'made once, kept in the data folder',
+    allowed: '32 bytes in base64url (43 characters)',
+    pattern: /^[A-Za-z0-9_-]{43}$/,
+    meaning: 'Key that encrypts the secrets of webhooks in Redis. The same for serve and deliver.',
     roles: ['up', 'serve', 'deliver'],
   }),
   logEntries: integer({
@@ -207,7 +228,10 @@ export function readConfig(
       problems.push(`${setting.name}: ${shown} (${from}) is not allowed. Allowed: ${setting.allowed}.`)
     } else {
       const complaint = complain(checks[key], given)
-      if (complaint !== undefined) problems.push(`${setting.name}: ${shown} (${from}) is not allowed. ${complaint}`)
+      if (complaint !== undefined)
+        problems.push(
+          `${setting.name}: ${shown} (${from}) is not allowed. ${complaint.replace(`${setting.name}: `, '')}`,
+        )
     }
     return [key, value]
   })

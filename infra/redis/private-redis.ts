@@ -29,6 +29,8 @@ export interface PrivateRedis {
   readonly how: string
   /** Ends the server after it has written everything to disk. */
   stop(): Promise<void>
+  /** Asks the server to end, without waiting for it. It still writes everything to disk. */
+  terminate(): void
 }
 
 /** How long a server may take to end. It writes to disk meanwhile, so that it is never killed. */
@@ -63,6 +65,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions): Promise<P
         await removeState(folder)
         lock.release()
       },
+      terminate: keeper.terminate,
     }
   } catch (error) {
     lock.release()
@@ -127,12 +130,14 @@ async function watchProcess(pid: number): Promise<string> {
 
 interface Keeper {
   stop(url: string): Promise<void>
+  terminate(): void
 }
 
 function keepRunning(first: Server, relaunch: () => Promise<Server>, log: Logger): Keeper {
   const stopping = new AbortController()
   const { signal } = stopping
   let current: Promise<Server | undefined> = Promise.resolve(first)
+  let pid: number | undefined = first.pid
 
   const tryAgain = () =>
     relaunch().then(
@@ -149,9 +154,11 @@ function keepRunning(first: Server, relaunch: () => Promise<Server>, log: Logger
   const loop = async () => {
     for (let pause = 100; ; pause = Math.min(pause * 2, 5_000)) {
       const server = await current
+      pid = server?.pid
       if (server !== undefined) {
         const started = performance.now()
         const reason = await server.exited
+        pid = undefined
         if (signal.aborted) return
         log.error({ reason }, 'the private Redis server ended; starting it again')
         if (performance.now() - started > 30_000) pause = 100
@@ -164,6 +171,10 @@ function keepRunning(first: Server, relaunch: () => Promise<Server>, log: Logger
   void loop()
 
   return {
+    terminate() {
+      stopping.abort()
+      if (pid !== undefined) process.kill(pid, 'SIGTERM')
+    },
     async stop(url) {
       stopping.abort()
       const server = await current

@@ -52,6 +52,11 @@ export function text<T extends string | undefined>(row: TextRow<T>): Setting<T |
   }
 }
 
+/** A text that is never shown. */
+export function secret(row: TextRow<undefined>): Setting<string | undefined> {
+  return { ...text<undefined>(row), type: 'secret', mask: () => '***' }
+}
+
 export function boolean(row: Row<boolean>): Setting<boolean> {
   const words: Record<string, boolean> = {
     true: true,

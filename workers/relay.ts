@@ -1,0 +1,160 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { Command, CommanderError, Option } from 'commander'
+import { explainFailure } from '../infra/node/failure.ts'
+import { createLogger, ignoreLostTerminal } from '../infra/node/logger.ts'
+import { runRole } from '../infra/node/run-role.ts'
+import { rerunWithNewerNode } from '../infra/node/runtime.ts'
+import { listCaches } from '../infra/redis/find.ts'
+import product from '../package.json' with { type: 'json' }
+import { renderConfig, renderMarkdown, renderOption, showConfig } from '../shared/config/render.ts'
+import {
+  type Config,
+  findGiven,
+  findUnknownVariables,
+  type Role,
+  type RoleConfig,
+  readConfig,
+  type Setting,
+  settingList,
+  settings,
+} from '../shared/config.ts'
+import { parseResources } from '../shared/resource.ts'
+import type { Logger, Running } from '../shared/role.ts'
+
+const { env } = process
+
+type Flags = Readonly<Record<string, unknown>>
+
+/** Loaded when needed: each role has large libraries that the others do without. */
+const starters: Record<Exclude<Role, 'up'>, (config: RoleConfig, log: Logger) => Promise<Running>> = {
+  watch: async (config, log) => (await import('./watch.ts')).startWatch(config, log),
+  serve: async (config, log) => (await import('../functions/node.ts')).startServe(config, log),
+  deliver: async (config, log) => (await import('./deliver.ts')).startDeliver(config, log),
+}
+
+const descriptions: Record<Role, string> = {
+  up: 'run everything on this machine; without a cluster or a Redis of yours, bring both along',
+  watch: 'write what changes in the cluster into the event log',
+  serve: 'serve the page, the API and the streams',
+  deliver: 'send events to webhooks',
+}
+
+function createProgram(done: (code: number) => void): Command {
+  const program = new Command('relay')
+    .description(product.description)
+    .version(product.version)
+    .exitOverride()
+    .showHelpAfterError('(add --help for what there is)')
+  for (const role of ['up', 'watch', 'serve', 'deliver'] as const) {
+    const command = program.command(role).description(descriptions[role])
+    const own = settingList.map(([, setting]) => setting).filter((setting) => setting.roles.includes(role))
+    for (const setting of own) addFlag(command, setting)
+    command.action(async (values) => done(await runCommand(role, readFlags(values))))
+  }
+  const config = program
+    .command('config')
+    .description('show every setting, its value and where that comes from')
+    .option('--json', 'as JSON')
+    .option('--markdown', 'the table of settings for the README, without values')
+  for (const [, setting] of settingList) addFlag(config, setting)
+  config.action((values) => {
+    const flags = readFlags(values)
+    const shown = () => showConfig(loadConfig(flags), env, flags)
+    const text = values.markdown
+      ? renderMarkdown()
+      : values.json
+        ? JSON.stringify(shown(), null, 2)
+        : renderConfig(shown())
+    print(`${text}\n`)
+    done(0)
+  })
+  return program
+}
+
+function addFlag(command: Command, setting: Setting<unknown>): void {
+  const isBoolean = setting.type === 'boolean'
+  command.option(`--${setting.flag}${isBoolean ? '' : ` <${setting.type}>`}`, renderOption(setting))
+  if (isBoolean) command.addOption(new Option(`--no-${setting.flag}`).hideHelp())
+}
+
+/** Commander's names (`redisUrl`) back to flags (`redis-url`). */
+function readFlags(values: Flags): Flags {
+  const toName = (flag: string) => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+  return Object.fromEntries(settingList.map(([, { flag }]) => [flag, values[toName(flag)]]))
+}
+
+function loadConfig(flags: Flags): Config {
+  return readConfig(env, flags, { resources: parseResources })
+}
+
+async function runCommand(role: Role, flags: Flags): Promise<number> {
+  const config = loadConfig(flags)
+  const log = createLogger({
+    level: config.logLevel,
+    format: config.logFormat,
+    role,
+    isTerminal: process.stderr.isTTY === true,
+  })
+  process.on('uncaughtException', (error) => {
+    log.error({ err: error }, 'failed')
+    process.exit(1)
+  })
+  const sources = {
+    kubeconfig: config.kubeconfig,
+    context: config.context,
+    home: homedir(),
+    inCluster:
+      env.KUBERNETES_SERVICE_HOST !== undefined && existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token'),
+  }
+  // A supervisor has warned already.
+  if (process.send === undefined) for (const warning of findUnknownVariables(env)) log.warn({}, warning)
+
+  if (role !== 'up') {
+    return runRole(async () => {
+      const isComplete = config.cluster !== undefined && config.redisUrl !== undefined
+      const complete = isComplete ? undefined : (await import('./up/standalone.ts')).completeConfig
+      const roleConfig = complete === undefined ? config : await complete(config, sources)
+      return starters[role](roleConfig as RoleConfig, log)
+    }, log)
+  }
+  const [{ findCluster }, { runUp }] = await Promise.all([import('./up/cluster.ts'), import('./up/run-up.ts')])
+  return runUp({
+    config,
+    version: product.version,
+    env,
+    caches: listCaches(env.XDG_CACHE_HOME, env.HOME, config.data),
+    cluster: findCluster({ ...sources, sandbox: config.sandbox }),
+    given: {
+      cidrs: findGiven(settings.webhookAllowCidrs, env, flags).source !== 'default',
+      http: findGiven(settings.webhookAllowHttp, env, flags).source !== 'default',
+    },
+    log,
+    print,
+  })
+}
+
+function print(text: string): void {
+  process.stdout.write(text)
+}
+
+async function main(): Promise<number> {
+  ignoreLostTerminal(process.stdout)
+  try {
+    const rerun = await rerunWithNewerNode()
+    if (rerun !== undefined) return rerun
+    const { promise, resolve } = Promise.withResolvers<number>()
+    await createProgram(resolve).parseAsync()
+    return await promise
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    const explained = explainFailure(error)
+    process.stderr.write(
+      `${explained === undefined ? String(error instanceof Error ? error.stack : error) : `relay: ${explained}`}\n`,
+    )
+    return explained === undefined ? 1 : 2
+  }
+}
+
+process.exit(await main())

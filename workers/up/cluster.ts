@@ -1,0 +1,47 @@
+import { chooseCluster } from '../kube/config.ts'
+
+/** Where a process may find credentials for a cluster. */
+export interface ClusterSources {
+  readonly sandbox: boolean
+  readonly kubeconfig: string | undefined
+  readonly context: string | undefined
+  readonly home: string | undefined
+  /** Whether the process runs in a Pod with a service account. */
+  readonly inCluster: boolean
+}
+
+/** Which cluster the relay works on, and why, for people. */
+export type Cluster =
+  | { readonly kind: 'sandbox'; readonly name: 'sandbox'; readonly why: string }
+  | { readonly kind: 'real'; readonly name: string; readonly server: string; readonly why: string }
+
+/**
+ * Chooses the cluster: the sandbox if asked for, else what kubectl would use, else the sandbox.
+ *
+ * @throws RelayError when the configuration names a cluster that it does not describe.
+ */
+export function findCluster({ sandbox, ...sources }: ClusterSources): Cluster {
+  if (sandbox) return { kind: 'sandbox', name: 'sandbox', why: 'as asked for by --sandbox' }
+  const choice = chooseCluster(sources)
+  if (choice === undefined) return { kind: 'sandbox', name: 'sandbox', why: 'no Kubernetes configuration was found' }
+  const { config, source, name } = choice
+  const context = source === 'in-cluster credentials' ? '' : `, context ${config.getCurrentContext()}`
+  return { kind: 'real', name, server: config.getCurrentCluster()?.server ?? '', why: `from ${source}${context}` }
+}
+
+/** A kubeconfig for the sandbox, for the watcher and for kubectl. */
+export function renderSandboxKubeconfig(server: string): string {
+  return `${JSON.stringify(
+    {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'sandbox',
+      // client-node refuses plain http without this.
+      clusters: [{ name: 'sandbox', cluster: { server, 'insecure-skip-tls-verify': true } }],
+      users: [{ name: 'sandbox', user: {} }],
+      contexts: [{ name: 'sandbox', context: { cluster: 'sandbox', user: 'sandbox', namespace: 'default' } }],
+    },
+    null,
+    2,
+  )}\n`
+}
