@@ -30,7 +30,7 @@ export function classifyFailure(error: unknown): AttemptError {
     const code = 'code' in cause ? String(cause.code) : ''
     const known = byCode[code]
     if (known !== undefined) return known
-    if (code.startsWith('HPE_')) return 'protocol'
+    if (code.startsWith('HPE_') || cause.name === 'HTTPParserError') return 'protocol'
     if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO|HOSTNAME_MISMATCH)/.test(code)) return 'tls'
     if (cause instanceof AggregateError && cause.errors.length > 0) return classifyFailure(cause.errors[0])
   }

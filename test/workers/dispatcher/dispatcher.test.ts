@@ -67,7 +67,7 @@ describe('the dispatcher', () => {
     await accepted(webhook.id, 1100)
     await stage.append(podEvent('live'))
     await accepted(webhook.id, 1101)
-    const ids = new Set(await stage.redis.zrange(stage.keys.own('ledger', webhook.id, 'pending'), 0, -1))
+    const ids = new Set(await stage.redis.zrange(stage.keys.own('ledger', webhook.id, 'pending'), '0', '-1'))
     expect(ids.size).toBe(1101)
     expect(ids.has(formatCursor({ epoch, seq: 101 }))).toBe(true)
   })
