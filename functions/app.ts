@@ -24,6 +24,7 @@ import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
+import { createWebhookRoutes } from './webhooks.ts'
 
 /** The HTTP functions of one cluster. */
 export interface App {
@@ -57,7 +58,7 @@ const documentRoute = createRoute({
 /**
  * Creates the functions. Nothing is connected or read before the first request.
  * @example
- * const app = createApp({ cluster, redis, connect, log, resources: parseResources('pods,leases') })
+ * const app = createApp({ cluster, redis, connect, log, resources: parseResources('pods,leases'), webhooks })
  * serve({ fetch: (request) => app.hono.fetch(request, {}) })
  */
 export function createApp(deps: AppDeps): App {
@@ -86,7 +87,7 @@ export function createApp(deps: AppDeps): App {
   mountEvents(app, services)
   mountPods(app, services)
   mountLeases(app, services)
-  if (deps.createWebhooks !== undefined) app.route('/v1/webhooks', deps.createWebhooks(redis))
+  app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, now, ...deps.webhooks }))
   mountHealth(app, services)
   mountPage(app, deps.page)
   mountDocument(app)

@@ -1,10 +1,10 @@
-import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { RedisClient } from '../shared/redis.ts'
 import type { WatchedResource } from '../shared/resource.ts'
 import type { Logger } from '../shared/role.ts'
 import type { Limits } from './limits.ts'
 import type { PageFiles } from './routes/page.ts'
 import type { Connection } from './streams/tail.ts'
+import type { WebhookRouteDeps } from './webhooks.ts'
 
 /** What the functions need from the runtime that they run on. */
 export interface AppDeps {
@@ -19,8 +19,8 @@ export interface AppDeps {
   readonly resources: readonly WatchedResource[]
   /** The web page; without it `/` answers 404. */
   readonly page?: PageFiles
-  /** Mounted at `/v1/webhooks`; is given a Redis client whose failures are `RelayError`s. */
-  readonly createWebhooks?: (redis: RedisClient) => OpenAPIHono
+  /** What managing webhooks takes: the key of the process that delivers, and where they may go. */
+  readonly webhooks: Pick<WebhookRouteDeps, 'encryptionKey' | 'policy'>
   readonly limits?: Partial<Limits>
   readonly now?: () => Date
 }

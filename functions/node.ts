@@ -3,17 +3,25 @@ import { STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { Redis } from 'ioredis'
+import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
 import { parseResources } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
+import { createAddressPolicy } from '../shared/webhook/address.ts'
 import { createApp } from './app.ts'
 import type { AppDeps } from './deps.ts'
 import { type PageFile, type PageFiles, pageTypes } from './routes/page.ts'
 import type { Connection } from './streams/tail.ts'
 
 /** The settings that the functions use. */
-export type ServeConfig = Pick<RoleConfig, 'cluster' | 'host' | 'port' | 'redisUrl' | 'resources'>
+export type ServeConfig = Pick<
+  RoleConfig,
+  'cluster' | 'data' | 'host' | 'port' | 'redisUrl' | 'resources' | 'webhookAllowCidrs' | 'webhookAllowHttp'
+> & {
+  /** Where it is not set, the key is kept in a file in the data folder. */
+  readonly webhookSecretKey?: string | undefined
+}
 
 /** How long a start waits for Redis before it goes on without, in ms: the first request then finds it connected. */
 const patience = 1_000
@@ -22,19 +30,22 @@ const patience = 1_000
  * Starts the functions on Node. Listens at once; while Redis cannot be reached, requests are answered 503 and `/readyz`
  * says why.
  * @param more what differs from the standard, such as limits.
- * @throws SetupError when the port cannot be had.
+ * @throws SetupError when the port cannot be had, or the folder for the key of webhooks.
  */
 export async function startServe(
   config: ServeConfig,
   log: Logger,
-  more: Partial<Pick<AppDeps, 'limits' | 'now' | 'createWebhooks'>> = {},
+  more: Partial<Pick<AppDeps, 'limits' | 'now'>> = {},
 ): Promise<Running> {
   const resources = parseResources(config.resources)
+  const encryptionKey = config.webhookSecretKey ?? (await loadSecretKey(config.data))
+  const policy = createAddressPolicy({ allowCidrs: config.webhookAllowCidrs, allowHttp: config.webhookAllowHttp })
   const { redis, close } = connectForRequests(config.redisUrl, log)
   const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
   const connect = () => connectForTail(config.redisUrl, log)
   const page = await readPage()
-  const app = createApp({ cluster: config.cluster, redis, connect, log, resources, page, ...more })
+  const webhooks = { encryptionKey, policy }
+  const app = createApp({ cluster: config.cluster, redis, connect, log, resources, page, webhooks, ...more })
   const server = createAdaptorServer({
     fetch: (request, env) => app.hono.fetch(request, { hangUp: () => (env as HttpBindings).outgoing.destroy() }),
   })

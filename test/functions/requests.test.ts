@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createApp } from '../../functions/app.ts'
 import { startServe } from '../../functions/node.ts'
 import type { Logger } from '../../shared/role.ts'
-import { keys, type SampleWriter, type Serving, startServing } from './serving.ts'
+import { createAddressPolicy } from '../../shared/webhook/address.ts'
+import { keys, type SampleWriter, type Serving, serveConfig, startServing } from './serving.ts'
 
 let serving: Serving
 let pods: SampleWriter
@@ -56,6 +57,19 @@ test('names the header at fault', async () => {
   const refused = await get('/v1/events', { headers: { accept: 'text/html' } })
   expect(refused.status).toBe(406)
   expect(refused.body.detail).toContain('text/event-stream')
+})
+
+test('manages webhooks through the same doors', async () => {
+  const post = (body: string, headers: Record<string, string> = { 'content-type': 'application/json' }) =>
+    get('/v1/webhooks', { method: 'POST', body, headers })
+  const created = await post('{"url": "http://127.0.0.1:9000/", "filter": {"phase.to": ["Failed"]}}')
+  expect(created.status).toBe(201)
+  expect(created.body).toMatchObject({ id: expect.any(String), secret: expect.stringMatching(/^whsec_/) })
+  expect((await get('/v1/webhooks')).body.items).toHaveLength(1)
+  expect((await post('{')).body).toMatchObject({ status: 400, field: 'body' })
+  expect((await post('{"url": "http://127.0.0.1:9000/", "filter": {"colour": "red"}}')).body.field).toMatch(/colour$/)
+  expect((await post(`{"url": "${'x'.repeat(70_000)}"}`)).status).toBe(413)
+  expect((await get('/v1/webhooks', { method: 'PUT' })).headers.get('allow')).toContain('POST')
 })
 
 test('refuses other methods, and bodies that are too long', async () => {
@@ -198,6 +212,7 @@ test('lists every route in its OpenAPI document', async () => {
     connect: () => ({ redis: serving.client, close: () => undefined }),
     log: {} as Logger,
     resources: [],
+    webhooks: { encryptionKey: 'key', policy: createAddressPolicy({ allowCidrs: [], allowHttp: false }) },
   })
   const routes = app.hono.routes.filter(({ method }) => method !== 'ALL')
   expect(routes.length).toBeGreaterThan(10)
@@ -224,7 +239,7 @@ test('serves a page that loads nothing from elsewhere', async () => {
 
 test('names PORT when it is taken', async () => {
   const port = Number(new URL(serving.url).port)
-  const config = { cluster: 'test', host: '127.0.0.1', port, redisUrl: serving.redis.url, resources: 'pods' }
+  const config = { ...serveConfig, port, redisUrl: serving.redis.url }
   const log = { debug: () => undefined, warn: () => undefined, info: () => undefined } as unknown as Logger
   await expect(startServe(config, log)).rejects.toThrow(`PORT: ${port}`)
 })

@@ -10,6 +10,18 @@ import { startTestRedis, type TestRedis } from '../support/redis.ts'
 export const cluster = 'test'
 export const keys = createKeys(cluster)
 
+/** Everything that serving needs but a Redis server. */
+export const serveConfig = {
+  cluster,
+  host: '127.0.0.1',
+  port: 0,
+  resources: 'pods,leases',
+  data: '.relay',
+  webhookAllowCidrs: ['127.0.0.0/8'],
+  webhookAllowHttp: true,
+  webhookSecretKey: 'k'.repeat(43),
+}
+
 /** What a test writes about one object. */
 export interface Sample {
   resource?: 'pods' | 'leases'
@@ -51,11 +63,7 @@ export async function startServing(more: Parameters<typeof startServe>[2] = {}):
   const client = new Redis(redis.url)
   client.on('error', () => undefined)
   const lines: Serving['lines'] = []
-  const running = await startServe(
-    { cluster, host: '127.0.0.1', port: 0, redisUrl: redis.url, resources: 'pods,leases' },
-    createRecorder(lines),
-    more,
-  )
+  const running = await startServe({ ...serveConfig, redisUrl: redis.url }, createRecorder(lines), more)
   const url = running.about.url ?? ''
   return {
     url,
