@@ -38,7 +38,9 @@ export function createAddressPolicy({ allowCidrs, allowHttp }: AddressPolicyOpti
   const networks = allowCidrs.map((cidr) => ipaddr.parseCIDR(cidr))
 
   const allows = (text: string) => {
-    if (!ipaddr.isValid(text)) return false
+    // Anything looser, such as 010.0.0.1, is read differently by different programs.
+    const isExact = text.includes(':') ? ipaddr.IPv6.isValid(text) : ipaddr.IPv4.isValidFourPartDecimal(text)
+    if (!isExact) return false
     const address = ipaddr.process(text)
     return isPublic(address) || networks.some(([network, bits]) => isInside(address, network, bits))
   }
