@@ -48,6 +48,7 @@ export function superviseChild(options: ChildOptions): SupervisedChild {
 
   const runOnce = async (): Promise<Ended> => {
     const child = options.launch()
+    log.debug({ child: name, pid: child.pid }, 'started a process')
     current = child
     const ended = awaitEnd(child)
     options.awaitReady(child).then((about) => {
