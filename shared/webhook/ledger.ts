@@ -114,5 +114,6 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
 
 function newestFirst(a: string, b: string): number {
   const difference = parseCursor(b).seq - parseCursor(a).seq
-  return difference !== 0 ? difference : a < b ? 1 : -1
+  if (difference !== 0) return difference
+  return a === b ? 0 : a < b ? 1 : -1
 }

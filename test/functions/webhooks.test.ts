@@ -1,0 +1,254 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createApp } from '../../functions/app.ts'
+import { formatCursor } from '../../shared/cursor.ts'
+import { parseResources } from '../../shared/resource.ts'
+import type { Logger } from '../../shared/role.ts'
+import { createAddressPolicy } from '../../shared/webhook/address.ts'
+import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { startReceiver } from '../workers/deliverer/receiver.ts'
+import { createStage, encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+
+const silent: Logger = {
+  trace: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silent,
+}
+
+let server: TestRedis
+let stage: Stage
+let call: (method: string, path: string, body?: unknown) => Promise<{ status: number; headers: Headers; body: Body }>
+
+// Whatever a test asks for, it says what it expects there.
+type Body = Record<string, unknown> & { items?: Record<string, unknown>[] }
+
+beforeAll(async () => {
+  server = await startTestRedis()
+})
+afterAll(() => server.stop())
+beforeEach(async () => {
+  stage = await createStage(server.url)
+  const policy = createAddressPolicy({ allowCidrs: ['127.0.0.0/8'], allowHttp: true })
+  const { hono } = createApp({
+    cluster: stage.cluster,
+    redis: stage.redis,
+    connect: () => ({ redis: stage.redis, close: () => undefined }),
+    log: silent,
+    resources: parseResources('pods'),
+    webhooks: { encryptionKey, policy },
+  })
+  call = async (method, path, body) => {
+    const init = {
+      method,
+      headers: { 'content-type': 'application/json' },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    }
+    const response = await hono.request(`/v1/webhooks${path}`, init)
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
+  }
+})
+afterEach(() => stage.close())
+
+const url = 'https://example.com/hook'
+const create = async (body: object = { url }) => (await call('POST', '', body)).body
+
+describe('POST /v1/webhooks', () => {
+  it('answers with the id, where it is, and this once the secret', async () => {
+    const input = { url, filter: { resource: ['pods'], 'phase.to': 'Failed' }, description: 'for the shop' }
+    const { status, headers, body } = await call('POST', '', input)
+    expect(status).toBe(201)
+    expect(headers.get('location')).toBe(`/v1/webhooks/${body.id}`)
+    expect(headers.get('cache-control')).toBe('no-store')
+    expect(body).toMatchObject({
+      url,
+      filter: { resource: ['pods'], 'phase.to': ['Failed'] },
+      description: 'for the shop',
+      enabled: true,
+    })
+    expect(body.secret).toMatch(/^whsec_/)
+    const secret = String(body.secret)
+    const answers = [
+      await call('GET', ''),
+      await call('GET', `/${body.id}`),
+      await call('PATCH', `/${body.id}`, { description: null }),
+      await call('GET', `/${body.id}/deliveries`),
+    ]
+    for (const answer of answers) {
+      expect(answer.status).toBe(200)
+      expect(JSON.stringify(answer.body)).not.toMatch(/secret|sealed|whsec/)
+    }
+    expect(JSON.stringify(await stage.redis.hgetall(stage.keys.webhooks))).not.toContain(secret)
+  })
+
+  it.each<[body: unknown, field: string]>([
+    [{}, 'url'],
+    [{ url: 7 }, 'url'],
+    [{ url: '' }, 'url'],
+    [{ url: 'example.com' }, 'url'],
+    [{ url: 'https://10.0.0.1/' }, 'url'],
+    [{ url: 'https://2852039166/' }, 'url'],
+    [{ url: 'https://[::ffff:a9fe:a9fe]/' }, 'url'],
+    [{ url: 'https://user:pass@example.com/' }, 'url'],
+    [{ url, filter: { phase: ['Broken'] } }, 'filter.phase'],
+    [{ url, filter: { colour: 'red' } }, 'filter.colour'],
+    [{ url, filter: { labelSelector: 'a in (' } }, 'filter.labelSelector'],
+    [{ url, filter: [] }, 'filter'],
+    [{ url, filter: null }, 'filter'],
+    [{ url, description: 1 }, 'description'],
+    [{ url, description: 'a'.repeat(1001) }, 'description'],
+    [{ url, colour: 'red' }, 'colour'],
+    [{ url, secret: 'whsec_x' }, 'secret'],
+    [{ url, from: 'yesterday' }, 'from'],
+    [{ url, from: '2026-99-99T00:00:00Z' }, 'from'],
+    [{ url, from: 'state' }, 'from'],
+    [[], 'body'],
+  ])('refuses %j and names %s', async (body, field) => {
+    const answer = await call('POST', '', body)
+    expect(answer.status).toBe(400)
+    expect(answer.headers.get('content-type')).toBe('application/problem+json')
+    expect(answer.body).toMatchObject({ status: 400, field })
+  })
+
+  it('refuses a body that is no JSON, or says that it is something else', async () => {
+    expect((await call('POST', '')).status).toBe(400)
+  })
+
+  it('begins where it is told to', async () => {
+    await stage.append(podEvent('a'), podEvent('b'), podEvent('c'))
+    const { cursor } = (await call('GET', '')).body
+    const epoch = String(cursor).split('-')[0] ?? ''
+    expect((await create()).start).toBe(cursor)
+    expect((await create({ url, from: 'start' })).start).toBe(`${epoch}-0`)
+    expect((await create({ url, from: `${epoch}-2` })).start).toBe(`${epoch}-2`)
+    expect((await create({ url, from: '2020-01-01T00:00:00Z' })).start).toBe(`${epoch}-0`)
+    const gone = await call('POST', '', { url, from: 'another-2' })
+    expect(gone).toMatchObject({ status: 410, body: { oldest: `${epoch}-0` } })
+  })
+})
+
+describe('webhooks', () => {
+  it('are listed oldest first, in pages', async () => {
+    const ids = []
+    for (let n = 0; n < 5; n++) {
+      ids.push((await create()).id)
+      // Ids made in the same millisecond are in no order.
+      await new Promise((resolve) => setTimeout(resolve, 2))
+    }
+    const first = (await call('GET', '?limit=3')).body
+    expect(first.items?.map(({ id }) => id)).toEqual(ids.slice(0, 3))
+    const second = (await call('GET', `?limit=3&continue=${first.next}`)).body
+    expect(second.items?.map(({ id }) => id)).toEqual(ids.slice(3))
+    expect(second).not.toHaveProperty('next')
+    expect(typeof first.cursor).toBe('string')
+  })
+
+  it('change only in what the request names', async () => {
+    const { secret: _, ...created } = await create({ url, description: 'old', filter: { phase: 'Failed' } })
+    const off = await call('PATCH', `/${created.id}`, { enabled: false })
+    expect(off.body).toEqual({ ...created, enabled: false })
+    const moved = await call('PATCH', `/${created.id}`, { url: 'https://example.org/', filter: {}, description: null })
+    const { description: __, ...rest } = created
+    expect(moved.body).toEqual({ ...rest, enabled: false, url: 'https://example.org/', filter: {} })
+    expect((await call('GET', `/${created.id}`)).body).toEqual(moved.body)
+  })
+
+  it.each<[body: object, field: string]>([
+    [{ url: 'https://127.0.0.1.evil:99/' }, 'url'],
+    [{ url: 'https://192.168.0.1/' }, 'url'],
+    [{ filter: { phase: 'x' } }, 'filter.phase'],
+    [{ enabled: 'yes' }, 'enabled'],
+    [{ id: 'x' }, 'id'],
+  ])('are not changed by %j', async (body, field) => {
+    const created = await create()
+    expect(await call('PATCH', `/${created.id}`, body)).toMatchObject({ status: 400, body: { field } })
+  })
+
+  it('lose the reason for which they were turned off when they are turned on again', async () => {
+    const { id } = await create()
+    await stage.store.update(String(id), (webhook) => ({ ...webhook, enabled: false, disabledReason: 'gone' }))
+    expect((await call('PATCH', `/${id}`, { description: 'x' })).body).toMatchObject({ disabledReason: 'gone' })
+    expect((await call('PATCH', `/${id}`, { enabled: true })).body).not.toHaveProperty('disabledReason')
+  })
+
+  it('are gone when they are removed', async () => {
+    const { id } = await create()
+    const removed = await call('DELETE', `/${id}`)
+    expect(removed).toMatchObject({ status: 204, body: {} })
+    for (const [method, path] of [
+      ['GET', ''],
+      ['PATCH', ''],
+      ['DELETE', ''],
+      ['GET', '/deliveries'],
+    ] as const) {
+      const answer = await call(method, `/${id}${path}`, method === 'PATCH' ? { enabled: true } : undefined)
+      expect(answer).toMatchObject({ status: 404, body: { type: 'urn:kube-watch-relay:problem:not_found' } })
+    }
+    expect(await stage.redis.keys(`${stage.keys.own('ledger', String(id))}*`)).toEqual([])
+  })
+})
+
+describe('GET /v1/webhooks/{id}/deliveries', () => {
+  it('lists what was sent, newest first, by state and in pages', async () => {
+    const receiver = await startReceiver((response, _, request) => {
+      response.writeHead(request.headers['webhook-id']?.includes('bad') ? 500 : 200).end('seen')
+    })
+    stage.dispatcher()
+    stage.deliverer({ schedule: [0, 60_000] })
+    const { id } = await create({ url: receiver.url })
+    const events = ['a', 'bad', 'b', 'c'].map((name) => podEvent(name))
+    await stage.append(...events)
+    const list = async (query = '') => (await call('GET', `/${id}/deliveries${query}`)).body
+    await until(async () => {
+      const { items = [] } = await list()
+      return items.length === 4 && items.every(({ attempts }) => Array.isArray(attempts) && attempts.length === 1)
+    })
+    const all = await list()
+    expect(all.items?.map(({ eventId }) => eventId)).toEqual(events.map((event) => event.id).reverse())
+    expect(all.items?.[0]).toMatchObject({
+      state: 'delivered',
+      attempts: [{ status: 200, response: 'seen', at: expect.stringMatching(/Z$/), latencyMs: expect.any(Number) }],
+    })
+    const { items: waiting } = await list('?state=pending')
+    expect(waiting).toHaveLength(1)
+    expect(waiting?.[0]).toMatchObject({ eventId: events[1]?.id, attempts: [{ status: 500, error: 'status' }] })
+    expect(Date.parse(String(waiting?.[0]?.nextAttemptAt))).toBeGreaterThan(Date.now() + 50_000)
+    const first = await list('?limit=3')
+    const second = await list(`?limit=3&continue=${first.next}`)
+    expect([...(first.items ?? []), ...(second.items ?? [])]).toEqual(all.items)
+    expect(second).not.toHaveProperty('next')
+    await receiver.close()
+  })
+
+  it.each([
+    ['limit=0', 'limit'],
+    ['limit=201', 'limit'],
+    ['state=lost', 'state'],
+    ['continue=!', 'continue'],
+    ['colour=red', 'colour'],
+  ])('refuses ?%s', async (query, field) => {
+    const { id } = await create()
+    expect(await call('GET', `/${id}/deliveries?${query}`)).toMatchObject({ status: 400, body: { field } })
+  })
+
+  it('keeps pages apart where two lives of the log share a number', async () => {
+    const webhook = await stage.register(url)
+    const keys = stage.keys.own('ledger', webhook.id)
+    for (const epoch of ['a', 'b', 'c']) {
+      const id = formatCursor({ epoch, seq: 7 })
+      const record = { event: epoch, acceptedAt: 0, group: '7' }
+      await stage.redis.hset(keys, id, `pending 0 ${JSON.stringify(record)}`)
+      await stage.redis.zadd(`${keys}:pending`, 7, id)
+    }
+    const seen = []
+    let next = ''
+    for (let page = 0; page < 3; page++) {
+      const { body } = await call('GET', `/${webhook.id}/deliveries?limit=1${next}`)
+      seen.push(body.items?.[0]?.eventId)
+      next = `&continue=${body.next}`
+    }
+    expect(seen).toEqual(['c', 'b', 'a'])
+  })
+})
