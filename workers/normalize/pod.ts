@@ -43,6 +43,8 @@ export interface PodData extends ObjectData {
 
 const unplaced = new Set(['Unschedulable', 'SchedulingGated', 'SchedulerError'])
 
+const starting = new Set(['ContainerCreating', 'PodInitializing'])
+
 /** Turns Pods into events. */
 export const podNormalizer: Normalizer<PodData> = {
   kind: 'pod',
@@ -163,8 +165,8 @@ function compareContainers(old: ContainerData | undefined, next: ContainerData):
       ...end,
     })
   }
-  const waits = next.state === 'waiting' ? next.reason : undefined
-  const waited = old?.state === 'waiting' ? old.reason : undefined
+  const waits = troubleOf(next)
+  const waited = old === undefined ? undefined : troubleOf(old)
   if (waits !== undefined && waits !== waited) {
     changes.push({
       type: 'waiting',
@@ -174,4 +176,9 @@ function compareContainers(old: ContainerData | undefined, next: ContainerData):
     })
   }
   return changes
+}
+
+/** Why a container waits, where that is no part of an ordinary start. */
+function troubleOf({ state, reason }: ContainerData): string | undefined {
+  return state === 'waiting' && reason !== undefined && !starting.has(reason) ? reason : undefined
 }
