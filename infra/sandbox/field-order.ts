@@ -220,16 +220,24 @@ function sortKeys(object: JsonObject): JsonObject {
   return arrange(object, Object.keys(object).sort())
 }
 
+/** Results of earlier visits: stored objects share most of their parts with their predecessors. */
+const arranged = new WeakSet<object>()
+
 function visit(value: Json, path: string, orders: Record<string, readonly string[]>): Json {
-  if (Array.isArray(value)) return value.map((item) => visit(item, path, orders))
-  if (!isObject(value)) return value
+  if (typeof value !== 'object' || value === null || arranged.has(value)) return value
+  if (Array.isArray(value)) {
+    const items = value.map((item) => visit(item, path, orders))
+    arranged.add(items)
+    return items
+  }
   const order = orders[path]
-  const arranged = order === undefined ? value : arrange(value, order)
+  const ordered = order === undefined ? value : arrange(value, order)
   const out: JsonObject = {}
-  for (const key of Object.keys(arranged)) {
-    const child = arranged[key]
+  for (const key of Object.keys(ordered)) {
+    const child = ordered[key]
     if (child !== undefined) out[key] = visit(child, path === '' ? key : `${path}.${key}`, orders)
   }
+  arranged.add(out)
   return out
 }
 
@@ -254,4 +262,24 @@ export function arrangeFields(object: KubeObject): KubeObject {
   const orders = ordersByKind[object.kind] ?? {}
   const body = visit(rest as JsonObject, '', orders) as JsonObject
   return arrange({ ...body, metadata: arrangeMetadata(meta as JsonObject) }, top) as unknown as KubeObject
+}
+
+/** Kinds whose fields at the top are all known, beside kind, apiVersion and metadata. */
+const topFields: Record<string, readonly string[]> = {
+  Pod: ['spec', 'status'],
+  Lease: ['spec'],
+  RoleBinding: ['subjects', 'roleRef'],
+  ClusterRoleBinding: ['subjects', 'roleRef'],
+  Role: ['rules'],
+  ClusterRole: ['rules', 'aggregationRule'],
+  Namespace: ['spec', 'status'],
+}
+
+/** The names of all fields of the struct at a path; undefined where this server does not know them. */
+export function knownFields(kind: string, path: string): readonly string[] | undefined {
+  if (path === 'metadata') return metadata
+  const top = topFields[kind]
+  if (path === '') return top === undefined ? undefined : ['kind', 'apiVersion', 'metadata', ...top]
+  // A Node's conditions and an Event's reference are ordered here, and not listed in full.
+  return top === undefined ? undefined : ordersByKind[kind]?.[path]
 }

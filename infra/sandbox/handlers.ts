@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Authenticator, User } from './authentication.ts'
 import { mediaTypeOf, readObject, readValue } from './body.ts'
 import type { Clock } from './clock.ts'
+import { validateFields } from './field-validation.ts'
 import { isObject, type JsonObject, type KubeObject, objectAt } from './kube-object.ts'
 import { readPage, waitUntilFresh } from './list.ts'
 import { type ListOptions, parseResourceVersion } from './list-options.ts'
@@ -32,6 +33,7 @@ export interface Services {
 /** One authorized request on one resource. */
 export interface Call {
   request: IncomingMessage
+  response: ServerResponse
   route: Route
   query: URLSearchParams
   user: User
@@ -79,6 +81,14 @@ async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
 export function createHandlers(services: Services) {
   const { store, clock, writer } = services
 
+  function checkFields(call: Call, body: JsonObject): JsonObject {
+    const mode = call.query.get('fieldValidation') ?? 'Warn'
+    return validateFields(call.route.resource.kind, body, mode, (message) => {
+      // RFC 7234 warn-code 299, in the quoting of apimachinery `net.NewWarningHeader`.
+      call.response.appendHeader('Warning', `299 - ${JSON.stringify(message)}`)
+    })
+  }
+
   function show(call: Call, object: KubeObject): unknown {
     return renderObject(call.route.resource, object, call.rendition, clock.now())
   }
@@ -123,7 +133,8 @@ export function createHandlers(services: Services) {
     const { resource, namespace, name, subresource } = call.route
     if (resource.plural === 'serviceaccounts' && subresource === 'token') return createToken(call)
     const options = writeOptions(call)
-    const body: JsonObject = await readObject(call.request, resource.kind)
+    const raw: JsonObject = await readObject(call.request, resource.kind)
+    const body = subresource === '' && resource.stored ? checkFields(call, raw) : raw
     const given = body as unknown as Partial<KubeObject>
     if (subresource === 'binding') return { code: 201, body: services.pods.bind(namespace, name, given, options) }
     if (subresource === 'eviction') return { code: 201, body: services.pods.evict(namespace, name, given) }
@@ -140,7 +151,7 @@ export function createHandlers(services: Services) {
   async function replace(call: Call): Promise<Answer> {
     const { resource, namespace, name, subresource } = call.route
     const options = writeOptions(call)
-    const body = (await readObject(call.request, resource.kind)) as unknown as KubeObject
+    const body = checkFields(call, await readObject(call.request, resource.kind)) as unknown as KubeObject
     if (subresource === 'finalize') {
       return { code: 200, body: show(call, read(call)) }
     }

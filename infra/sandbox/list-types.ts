@@ -61,3 +61,20 @@ const byKind: Record<string, Record<string, ListType>> = {
 export function listTypeOf(kind: string, path: string): ListType | undefined {
   return byKind[kind]?.[path] ?? everyKind[path]
 }
+
+/** Maps that are owned as a whole (`structType=atomic`), by their last key. */
+const atomicMaps = new Set([
+  'nodeSelector',
+  'roleRef',
+  'fieldRef',
+  'resourceFieldRef',
+  'secretKeyRef',
+  'configMapKeyRef',
+  'labelSelector',
+  'involvedObject',
+])
+
+/** Whether managedFields stop at this map. */
+export function isAtomicMap(path: string): boolean {
+  return atomicMaps.has(path.slice(path.lastIndexOf('.') + 1))
+}

@@ -6,7 +6,7 @@ import {
   type ManagedFieldsEntry,
   sameJson,
 } from './kube-object.ts'
-import { listTypeOf } from './list-types.ts'
+import { isAtomicMap, listTypeOf } from './list-types.ts'
 
 // FieldsV1 is a trie: `f:name` a field, `k:{…}` a list item by its keys, `v:…` a member of a set, `.` the node itself.
 
@@ -19,6 +19,7 @@ interface Step {
 /** The named parts of a value, or undefined if the value is owned as a whole. */
 function stepsOf(kind: string, path: string, value: unknown): Step[] | undefined {
   if (isObject(value)) {
+    if (isAtomicMap(path)) return undefined
     return Object.entries(value).map(([key, child]) => ({
       label: `f:${key}`,
       path: path === '' ? key : `${path}.${key}`,
@@ -45,7 +46,7 @@ function sorted(tree: JsonObject): JsonObject {
 function changed(kind: string, path: string, next: unknown, previous: unknown): JsonObject | undefined {
   if (next === previous) return undefined
   const isNew = previous === undefined || previous === null
-  const steps = path.startsWith('spec.nodeSelector') ? undefined : stepsOf(kind, path, next)
+  const steps = stepsOf(kind, path, next)
   if (steps === undefined) return !isNew && sameJson(next, previous) ? undefined : {}
   const before = new Map(stepsOf(kind, path, previous)?.map((step) => [step.label, step.value]))
   const tree: JsonObject = {}

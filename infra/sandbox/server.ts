@@ -161,7 +161,7 @@ export function createApiServer(options: ServerOptions): ApiServer {
       response.setHeader('Content-Type', 'application/json')
       return serveWatch(watchContext, response, resource, namespace, watching, shape)
     }
-    const { code, body } = await dispatch({ request, route, query, user, rendition: rendition() }, verb)
+    const { code, body } = await dispatch({ request, response, route, query, user, rendition: rendition() }, verb)
     await respond(request, response, code, body, rendition())
   }
 
