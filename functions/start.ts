@@ -23,7 +23,8 @@ const time = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
  */
 export async function findStart(reader: LogReader, from: string, lastEventId: string | undefined): Promise<Start> {
   if (lastEventId) return startAt(reader, parseCursor(lastEventId, 'Last-Event-ID'))
-  if (/^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from)
+  // An unescaped plus sign in a query arrives as a space.
+  if (/^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from.replace(' ', '+'))
   if (from !== 'now' && from !== 'state' && from !== 'start') return startAt(reader, parseCursor(from))
   const bounds = await reader.bounds()
   if (from === 'start') return { position: reader.oldest(bounds) }

@@ -88,3 +88,19 @@ test('goes on after Redis was killed, without loss or double', async () => {
     'cannot follow the log; trying again until it works',
   ])
 })
+
+test('answers 503 while Redis is frozen, and goes on when it thaws', async () => {
+  const listener = listen(serving.url, '')
+  await until(() => listener.messages.length === 1)
+  await serving.redis.kill('SIGSTOP')
+  const begin = performance.now()
+  const [ready, page] = await Promise.all([fetch(`${serving.url}/readyz`), readPage('')])
+  expect([ready.status, page.status]).toEqual([503, 503])
+  expect(performance.now() - begin).toBeLessThan(7_000)
+  await serving.redis.kill('SIGCONT')
+  await until(async () => (await readPage('')).status === 200)
+  await writer.append({ name: 'thawed' })
+  await until(() => listener.messages.length === 2)
+  listener.close()
+  expect(listener.messages[1]?.data.data.name).toBe('thawed')
+})
