@@ -125,7 +125,7 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     version: product.version,
     env,
     caches: listCaches(env.XDG_CACHE_HOME, env.HOME, config.data),
-    cluster: findCluster({ ...sources, sandbox: config.sandbox }),
+    cluster: await findCluster({ ...sources, sandbox: config.sandbox }),
     given: {
       cidrs: findGiven(settings.webhookAllowCidrs, env, flags).source !== 'default',
       http: findGiven(settings.webhookAllowHttp, env, flags).source !== 'default',

@@ -1,4 +1,5 @@
-import { chooseCluster } from '../kube/config.ts'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 
 /** Where a process may find credentials for a cluster. */
 export interface ClusterSources {
@@ -20,13 +21,22 @@ export type Cluster =
  *
  * @throws RelayError when the configuration names a cluster that it does not describe.
  */
-export function findCluster({ sandbox, ...sources }: ClusterSources): Cluster {
+export async function findCluster({ sandbox, ...sources }: ClusterSources): Promise<Cluster> {
   if (sandbox) return { kind: 'sandbox', name: 'sandbox', why: 'as asked for by --sandbox' }
+  const none: Cluster = { kind: 'sandbox', name: 'sandbox', why: 'no Kubernetes configuration was found' }
+  // The client for Kubernetes is a large library, which a first look at the sandbox need not wait for.
+  if (hasNothing(sources)) return none
+  const { chooseCluster } = await import('../kube/config.ts')
   const choice = chooseCluster(sources)
-  if (choice === undefined) return { kind: 'sandbox', name: 'sandbox', why: 'no Kubernetes configuration was found' }
+  if (choice === undefined) return none
   const { config, source, name } = choice
   const context = source === 'in-cluster credentials' ? '' : `, context ${config.getCurrentContext()}`
   return { kind: 'real', name, server: config.getCurrentCluster()?.server ?? '', why: `from ${source}${context}` }
+}
+
+function hasNothing({ kubeconfig, context, inCluster, home }: Omit<ClusterSources, 'sandbox'>): boolean {
+  const hasFile = home !== undefined && existsSync(join(home, '.kube', 'config'))
+  return kubeconfig === undefined && context === undefined && !inCluster && !hasFile
 }
 
 /** A kubeconfig for the sandbox, for the watcher and for kubectl. */

@@ -12,7 +12,7 @@ import { readClusterNote } from './note.ts'
  */
 export async function completeConfig(config: Config, sources: Omit<ClusterSources, 'sandbox'>): Promise<RoleConfig> {
   if (config.redisUrl !== undefined) {
-    return { ...config, redisUrl: config.redisUrl, cluster: config.cluster ?? nameCluster(sources) }
+    return { ...config, redisUrl: config.redisUrl, cluster: config.cluster ?? (await nameCluster(sources)) }
   }
   const found = await findServer(serverFolder(config.data))
   if (found === undefined || !('pid' in found.probe)) {
@@ -23,12 +23,12 @@ export async function completeConfig(config: Config, sources: Omit<ClusterSource
   }
   const note = await readClusterNote(config.data)
   const kubeconfig = config.kubeconfig ?? note?.kubeconfig
-  const cluster = config.cluster ?? note?.cluster ?? nameCluster({ ...sources, kubeconfig })
+  const cluster = config.cluster ?? note?.cluster ?? (await nameCluster({ ...sources, kubeconfig }))
   return { ...config, kubeconfig, redisUrl: found.url, cluster }
 }
 
-function nameCluster(sources: Omit<ClusterSources, 'sandbox'>): string {
-  const cluster = findCluster({ ...sources, sandbox: false })
+async function nameCluster(sources: Omit<ClusterSources, 'sandbox'>): Promise<string> {
+  const cluster = await findCluster({ ...sources, sandbox: false })
   if (cluster.kind === 'real') return cluster.name
   throw new SetupError(
     'RELAY_CLUSTER: not set, and no Kubernetes configuration was found that could name the cluster.\n' +

@@ -1,17 +1,15 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lockFolder } from '../../infra/node/lock.ts'
 import { SetupError } from '../../infra/node/setup-error.ts'
-import { type PrivateRedis, startPrivateRedis } from '../../infra/redis/private-redis.ts'
-import { type Config, settings, toEnvironment } from '../../shared/config.ts'
+import type { Config } from '../../shared/config.ts'
 import type { Logger } from '../../shared/role.ts'
 import { renderBanner } from './banner.ts'
-import { type SupervisedChild, superviseChild } from './child.ts'
-import { type Cluster, renderSandboxKubeconfig } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { writeClusterNote } from './note.ts'
+import { adaptToSandbox, type Part, startRedis, startRole, startSandbox, startServeRole } from './parts.ts'
 import { checkPort } from './port.ts'
-import { awaitRoleReady, awaitSandboxReady, launchRole, launchSandbox } from './processes.ts'
 
 export interface UpOptions {
   readonly config: Config
@@ -36,17 +34,8 @@ export interface Relay {
   kill(): void
 }
 
-/** Roles drain in this order: nothing new comes in, what came in goes out, and subscribers see it. */
-const drainOrder = ['watch', 'deliver', 'serve'] as const
-
 /** When the summary is printed even if something is still on its way, in ms after the start. */
 const bannerDeadline = 4_500
-
-/** What has been started so far, in the order of starting. */
-interface Started {
-  readonly stop: () => Promise<void>
-  readonly kill: () => void
-}
 
 /**
  * Starts the sandbox, Redis and all roles, each in a process of its own, and prints where they are.
@@ -54,7 +43,7 @@ interface Started {
  * @returns at once; `ready` rejects with SetupError where a setting is at fault. Stop it in any case.
  */
 export function startUp(options: UpOptions): Relay & { readonly ready: Promise<void> } {
-  const started: Started[] = []
+  const started: Part[] = []
   const stopping = new AbortController()
   const ready = startAll(options, started, stopping.signal)
   let stopped: Promise<void> | undefined
@@ -78,7 +67,7 @@ export function startUp(options: UpOptions): Relay & { readonly ready: Promise<v
   }
 }
 
-async function startAll(options: UpOptions, started: Started[], signal: AbortSignal): Promise<void> {
+async function startAll(options: UpOptions, started: Part[], signal: AbortSignal): Promise<void> {
   const { config, cluster, log } = options
   const data = resolve(config.data)
   const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
@@ -94,45 +83,43 @@ async function startAll(options: UpOptions, started: Started[], signal: AbortSig
   started.push({ stop: async () => lock.release(), kill: lock.release })
   await checkPort(config.host, config.port)
 
-  // In this order, since they end in the opposite one.
-  const starting = [startRedis(options, started), startSandbox(options, started, aborted)] as const
-  await Promise.allSettled(starting)
-  const [redis, sandbox] = await Promise.all(starting)
+  const redisStarting = startRedis(options, started)
+  const kubeconfig = cluster.kind === 'sandbox' ? join(data, 'sandbox.kubeconfig') : undefined
+  const sandbox = kubeconfig === undefined ? undefined : startSandbox(options, kubeconfig)
+  if (sandbox !== undefined) started.push(sandbox)
+  const redis = await redisStarting
   signal.throwIfAborted()
-  const clusterName = config.cluster ?? cluster.name
-  const kubeconfig = sandbox === undefined ? undefined : join(data, 'sandbox.kubeconfig')
-  if (sandbox !== undefined && kubeconfig !== undefined)
-    await writeFile(kubeconfig, renderSandboxKubeconfig(sandbox.url))
-  await writeClusterNote(data, { cluster: clusterName, ...(kubeconfig === undefined ? {} : { kubeconfig }) })
 
+  const clusterName = config.cluster ?? cluster.name
+  await writeClusterNote(data, { cluster: clusterName, ...(kubeconfig === undefined ? {} : { kubeconfig }) })
   const roleConfig: Config = {
     ...config,
     cluster: clusterName,
     redisUrl: redis.url,
     ...(kubeconfig === undefined ? {} : adaptToSandbox(kubeconfig, options)),
   }
-  const roles = startRoles(roleConfig, options)
-  started.push({
-    stop: async () => {
-      for (const name of drainOrder) await roles[name].stop()
-    },
-    kill: () => {
-      for (const name of drainOrder) roles[name].kill()
-    },
-  })
+  // These two need no cluster.
+  const serve = startServeRole(roleConfig, options)
+  const deliver = startRole('deliver', roleConfig, options)
+  started.push(serve, deliver)
+  const server = await Promise.race([sandbox?.ready.then(({ url }) => url), aborted])
+  const watch = startRole('watch', roleConfig, options)
+  // Roles drain in the opposite order: nothing new comes in, what came in goes out, and subscribers see it.
+  started.push(watch)
 
-  const late = new Set<string>(drainOrder)
-  const all = Promise.all(drainOrder.map((name) => roles[name].ready.then(() => late.delete(name))))
+  const roles = [serve, deliver, watch]
+  const late = new Set(roles.map(({ name }) => name))
+  const all = Promise.all(roles.map((role) => role.ready.then(() => late.delete(role.name))))
   await Promise.race([all, deadline, aborted])
   // Only serve knows where it listens.
-  const address = await Promise.race([roles.serve.ready, aborted])
+  const address = await Promise.race([serve.ready, aborted])
   options.print(
     renderBanner({
       version: options.version,
       url: address.url ?? `http://${config.host}:${config.port}`,
       cluster,
       clusterName,
-      server: cluster.kind === 'real' ? cluster.server : (sandbox?.url ?? ''),
+      server: cluster.kind === 'real' ? cluster.server : (server ?? ''),
       ...(kubeconfig === undefined ? {} : { kubeconfig: join(config.data, 'sandbox.kubeconfig') }),
       redis: redis.description,
       webhookCidrs: roleConfig.webhookAllowCidrs,
@@ -142,80 +129,4 @@ async function startAll(options: UpOptions, started: Started[], signal: AbortSig
   if (late.size === 0) return
   log.warn({ roles: [...late] }, 'not ready yet')
   await Promise.race([all, aborted])
-}
-
-async function startRedis(options: UpOptions, started: Started[]): Promise<{ url: string; description: string }> {
-  const { config, caches, env, log } = options
-  if (config.redisUrl !== undefined) {
-    const shown = settings.redisUrl.mask?.(config.redisUrl) ?? ''
-    return { url: config.redisUrl, description: `${shown} (from REDIS_URL)` }
-  }
-  let redis: PrivateRedis | undefined
-  started.push({ stop: async () => redis?.stop(), kill: () => redis?.terminate() })
-  redis = await startPrivateRedis({ dir: config.data, searchPath: env.PATH ?? '', caches, log })
-  const found = redis.adopted ? ', taken over from an earlier run' : ''
-  const { port } = new URL(redis.url)
-  const description = `127.0.0.1:${port}, private: ${redis.how}${found}, data in ${join(config.data, 'redis')}`
-  return { url: redis.url, description }
-}
-
-async function startSandbox(
-  options: UpOptions,
-  started: Started[],
-  aborted: Promise<never>,
-): Promise<{ url: string } | undefined> {
-  const { config, cluster, log } = options
-  if (cluster.kind !== 'sandbox') return undefined
-  let port = 0
-  const child = superviseChild({
-    name: 'sandbox',
-    log,
-    launch() {
-      // Another world each time unless asked for: one that repeats itself would repeat the ids of old events.
-      const seed = config.sandboxSeed ?? Math.floor(Math.random() * 2 ** 32)
-      return launchSandbox({ port, rate: config.sandboxRate, seed })
-    },
-    awaitReady: awaitSandboxReady,
-    onReady: ({ url = '' }) => {
-      port = Number(new URL(url).port)
-    },
-  })
-  started.push(child)
-  const { url = '' } = await Promise.race([child.ready, aborted])
-  return { url }
-}
-
-function startRoles(config: Config, { env, log }: UpOptions): Record<(typeof drainOrder)[number], SupervisedChild> {
-  let port = config.port
-  const start = (role: string, onReady?: (about: Readonly<Record<string, string>>) => void) =>
-    superviseChild({
-      name: role,
-      log,
-      launch: () => launchRole(role, { ...withoutSettings(env), ...toEnvironment({ ...config, port }) }),
-      awaitReady: awaitRoleReady,
-      ...(onReady === undefined ? {} : { onReady }),
-    })
-  return {
-    watch: start('watch'),
-    deliver: start('deliver'),
-    serve: start('serve', ({ url }) => {
-      // Started again, it comes back to the place that people know.
-      if (url !== undefined) port = Number(new URL(url).port) || port
-    }),
-  }
-}
-
-function adaptToSandbox(kubeconfig: string, { config, given }: UpOptions): Partial<Config> {
-  return {
-    kubeconfig,
-    context: undefined,
-    webhookAllowCidrs: given.cidrs ? config.webhookAllowCidrs : ['127.0.0.0/8', '::1/128'],
-    webhookAllowHttp: given.http ? config.webhookAllowHttp : true,
-  }
-}
-
-/** Children get every setting from the effective configuration alone. */
-function withoutSettings(env: UpOptions['env']): NodeJS.ProcessEnv {
-  const names = new Set(Object.values(settings).map((setting) => setting.name))
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !names.has(name)))
 }
