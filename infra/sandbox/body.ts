@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isObject, type JsonObject } from './kube-object.ts'
+import { isObject, type Json, type JsonObject } from './kube-object.ts'
 import { decodeProtobuf, protobufType } from './protobuf.ts'
 import { badRequest, entityTooLarge, unsupportedMediaType } from './status.ts'
 
@@ -52,6 +52,15 @@ export async function readValue(request: IncomingMessage): Promise<unknown> {
 
 const objectTypes = ['application/json', 'application/yaml', protobufType]
 
+/** Go reads null as absent. */
+function withoutNulls(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isObject(value)) return value
+  const out: JsonObject = {}
+  for (const [key, child] of Object.entries(value)) if (child !== null) out[key] = withoutNulls(child)
+  return out
+}
+
 /** An object to create or replace. @throws ApiError 415 or 400. */
 export async function readObject(request: IncomingMessage, kind: string): Promise<JsonObject> {
   const mediaType = mediaTypeOf(request)
@@ -75,5 +84,5 @@ export async function readObject(request: IncomingMessage, kind: string): Promis
       }
     }
   }
-  return body
+  return withoutNulls(body) as JsonObject
 }

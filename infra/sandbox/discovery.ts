@@ -2,7 +2,7 @@ import type { JsonObject } from './kube-object.ts'
 import { apiVersionOf, type Resource, type Subresource } from './resources.ts'
 
 /** `/version`, as the recorded server answered it. */
-export const versionInfo = {
+const versionInfo = {
   major: '1',
   minor: '36',
   emulationMajor: '1',
@@ -127,6 +127,8 @@ export function discover(
   address: string,
 ): unknown {
   if (path === '/version') return versionInfo
+  if (path === '/')
+    return { paths: ['/api', '/apis', '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] }
   if (path === '/api') {
     if (isAggregated) return aggregated(resources, [{ name: '', versions: ['v1'] }])
     const serverAddressByClientCIDRs = [{ clientCIDR: '0.0.0.0/0', serverAddress: address }]

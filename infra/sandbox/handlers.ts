@@ -13,7 +13,16 @@ import type { DeleteOptions, Remover } from './remove.ts'
 import { renderList, renderObject } from './render.ts'
 import type { Reviewer } from './reviews.ts'
 import type { Route } from './route.ts'
-import { ApiError, badRequest, conflict, deletedStatus, methodNotAllowed, notFound, staleMessage } from './status.ts'
+import {
+  ApiError,
+  badRequest,
+  conflict,
+  deletedStatus,
+  invalid,
+  methodNotAllowed,
+  notFound,
+  staleMessage,
+} from './status.ts'
 import type { Store } from './store.ts'
 import { strategyOf } from './strategies.ts'
 import type { WriteOptions, Writer } from './write.ts'
@@ -87,6 +96,16 @@ export function createHandlers(services: Services) {
       // RFC 7234 warn-code 299, in the quoting of apimachinery `net.NewWarningHeader`.
       call.response.appendHeader('Warning', `299 - ${JSON.stringify(message)}`)
     })
+  }
+
+  function checkPatched(call: Call, patched: KubeObject): KubeObject {
+    try {
+      return checkFields(call, patched as unknown as JsonObject) as unknown as KubeObject
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      const detail = error.message.slice(error.message.indexOf('strict decoding error'))
+      throw invalid('', '', '', [{ field: 'patch', type: 'Invalid', value: JSON.stringify(patched), detail }])
+    }
   }
 
   function show(call: Call, object: KubeObject): unknown {
@@ -173,7 +192,8 @@ export function createHandlers(services: Services) {
     const options = writeOptions(call)
     const mediaType = mediaTypeOf(call.request)
     const body = await readValue(call.request)
-    const patch = readPatch(mediaType, body)
+    const given = readPatch(mediaType, body)
+    const patch = { ...given, apply: (current: KubeObject) => checkPatched(call, given.apply(current)) }
     if (patch.isApply) {
       if (!call.query.has('fieldManager')) {
         throw badRequest(

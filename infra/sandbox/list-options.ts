@@ -16,10 +16,14 @@ export interface ListOptions {
   continue: string
 }
 
+/** apimachinery `Convert_Slice_string_To_bool`: present and not false is true, even when empty. */
+export function isSet(value: string | null): boolean {
+  return value !== null && value.toLowerCase() !== 'false' && value !== '0'
+}
+
 function readBoolean(query: URLSearchParams, name: string): boolean | undefined {
   const value = query.get(name)
-  // apimachinery `Convert_Slice_string_To_bool`: present and not false is true, even when empty.
-  return value === null ? undefined : value.toLowerCase() !== 'false' && value !== '0'
+  return value === null ? undefined : isSet(value)
 }
 
 function readInteger(query: URLSearchParams, name: string): number | undefined {

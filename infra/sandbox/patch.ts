@@ -28,13 +28,14 @@ function applyMergePatch(current: Json | undefined, patch: Json): Json {
   return out
 }
 
-function refuseJsonPatch(message: string): ApiError {
+/** The real server says no more than this about any operation that fails, tests included. */
+function refuseJsonPatch(): ApiError {
   return new ApiError({
     kind: 'Status',
     apiVersion: 'v1',
     metadata: {},
     status: 'Failure',
-    message,
+    message: 'the server rejected our request due to an error in our request',
     reason: 'Invalid',
     details: {},
     code: 422,
@@ -43,14 +44,9 @@ function refuseJsonPatch(message: string): ApiError {
 
 function applyJsonPatch(current: KubeObject, operations: Operation[]): KubeObject {
   const copy = structuredClone(current)
-  for (const [index, error] of applyPatch(copy, operations).entries()) {
+  for (const error of applyPatch(copy, operations)) {
     if (error === null) continue
-    const operation = operations[index]
-    const path = operation === undefined ? '' : operation.path
-    const isTest = operation?.op === 'test'
-    throw refuseJsonPatch(
-      isTest ? `testing value ${path} failed` : `the server rejected our request due to an error in our request`,
-    )
+    throw refuseJsonPatch()
   }
   return copy
 }

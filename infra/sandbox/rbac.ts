@@ -14,14 +14,14 @@ export type Attempt =
     }
   | { verb: string; path: string }
 
-export interface Decision {
+interface Decision {
   allowed: boolean
   /** What to put into a review; empty where the real server says nothing. */
   reason: string
 }
 
 /** A rule that applies to a user, and where it comes from. */
-export interface Grant {
+interface Grant {
   rule: JsonObject
   reason: string
 }

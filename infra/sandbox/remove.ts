@@ -12,7 +12,7 @@ export interface DeleteOptions {
 }
 
 /** What a delete left: the object, and whether it is gone already. */
-export interface Removal {
+interface Removal {
   object: KubeObject
   isGone: boolean
 }
@@ -78,7 +78,12 @@ export function createRemover(store: Store, clock: Clock): Remover {
     }
     const left = store.resources.some((row) => row.stored && row.namespaced && store.list(row, namespace).length > 0)
     if (left) clock.after(1000, () => emptyNamespace(namespace))
-    else store.remove('namespaces', '', namespace)
+    else {
+      const last = store.get('namespaces', '', namespace)
+      // Finalized first: its own MODIFIED, as the namespace controller's call to /finalize makes one.
+      if (last !== undefined) store.put('namespaces', { ...last, spec: {} })
+      store.remove('namespaces', '', namespace)
+    }
   }
 
   function remove(resource: Resource, namespace: string, name: string, options: DeleteOptions = {}): Removal {

@@ -13,8 +13,7 @@ import { createStore, type Store } from './store.ts'
 import { startWorld } from './world/world.ts'
 import { createWriter } from './write.ts'
 
-export { defineResource, type Resource } from './resources.ts'
-export type { Store, StoreEvent } from './store.ts'
+export { defineResource } from './resources.ts'
 
 export interface SandboxOptions {
   /** TCP port; 0, the default, takes a free one. */
@@ -135,7 +134,10 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
     },
   })
   await new Promise<void>((resolve, reject) => {
-    api.server.once('error', reject)
+    api.server.once('error', (error) => {
+      stopWorld()
+      reject(error)
+    })
     api.server.listen(options.port ?? 0, host, resolve)
   })
   const { port } = api.server.address() as AddressInfo

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { User } from './authentication.ts'
 import { aggregatedType, discover, wantsAggregated } from './discovery.ts'
 import { type Answer, type Call, createHandlers, type Services } from './handlers.ts'
-import { parseListOptions } from './list-options.ts'
+import { isSet, parseListOptions } from './list-options.ts'
 import { negotiate, type Rendition } from './negotiate.ts'
 import { describeApi } from './openapi.ts'
 import type { Random } from './random.ts'
@@ -75,41 +75,28 @@ export function createApiServer(options: ServerOptions): ApiServer {
     return { username: as, groups: [...[groups ?? []].flat(), 'system:authenticated'] }
   }
 
-  async function answerPath(
-    request: IncomingMessage,
-    response: ServerResponse,
-    user: User,
-    url: URL,
-    rendition: () => Rendition,
-  ): Promise<void> {
+  async function answerPath(request: IncomingMessage, response: ServerResponse, user: User, url: URL): Promise<void> {
     const method = request.method ?? 'GET'
     authorize(user, { verb: method.toLowerCase(), path: url.pathname })
-    if (healthPaths.test(url.pathname)) return respondText(response, 200, 'ok')
+    if (healthPaths.test(url.pathname)) {
+      respondText(response, 200, 'ok')
+      return
+    }
     const path = url.pathname.length > 1 ? url.pathname.replace(/\/$/, '') : url.pathname
     const accept = request.headers.accept ?? ''
     const isAggregated = wantsAggregated(accept)
     const address = String(request.headers.host ?? '')
     const body = discover(store.resources, path, isAggregated, address) ?? describeApi(store.resources, path)
-    if (body !== undefined) {
-      if (isAggregated && (path === '/api' || path === '/apis')) response.setHeader('Content-Type', aggregatedType)
-      // OpenAPI and discovery clients list protobuf first and take JSON as well.
-      return respond(
-        request,
-        response,
-        200,
-        body,
-        accept.includes('json') || accept === '' ? { ...plainJson, pretty: rendition().pretty } : rendition(),
-      )
+    if (body === undefined) {
+      respondText(response, 404, '404 page not found\n')
+      return
     }
-    if (path === '/')
-      return respond(
-        request,
-        response,
-        200,
-        { paths: ['/api', '/apis', '/healthz', '/livez', '/openapi/v2', '/openapi/v3', '/readyz', '/version'] },
-        rendition(),
-      )
-    respondText(response, 404, '404 page not found\n')
+    if (isAggregated && (path === '/api' || path === '/apis')) response.setHeader('Content-Type', aggregatedType)
+    // Discovery and OpenAPI have media types of their own, of which this server only knows the plain one.
+    const { pretty } = negotiate('*/*', url.searchParams, request.headers['user-agent'] ?? '')
+    const shown =
+      accept === '' || /json|\*\/\*/.test(accept) ? { ...plainJson, pretty } : negotiate(accept, url.searchParams, '')
+    await respond(request, response, 200, body, shown)
   }
 
   function dispatch(call: Call, verb: string): Promise<Answer> {
@@ -145,13 +132,17 @@ export function createApiServer(options: ServerOptions): ApiServer {
     rendition: () => Rendition,
   ): Promise<void> {
     const query = url.searchParams
-    const wantsWatch = request.method === 'GET' && /^(1|true)$/i.test(query.get('watch') ?? '')
+    const wantsWatch = request.method === 'GET' && isSet(query.get('watch'))
     const verb = verbOf(request.method ?? 'GET', route, wantsWatch)
     if (verb === undefined) throw methodNotAllowed()
     const { resource, namespace, name, subresource } = route
     // Within its own object a namespace counts as namespaced to the authorizer.
     const scope = resource.kind === 'Namespace' ? name : namespace
     authorize(user, { verb, group: resource.group, resource: resource.plural, subresource, namespace: scope, name })
+    if (subresource !== '' && !resource.subresources.some((sub) => sub.name === subresource)) {
+      respondText(response, 404, '404 page not found\n')
+      return
+    }
     if (!isAllowed(route, verb)) throw methodNotAllowed()
     if (verb === 'watch') {
       if (route.isWatchPath) query.set('watch', '1')
@@ -178,7 +169,7 @@ export function createApiServer(options: ServerOptions): ApiServer {
       const flow = user.groups.includes('system:masters') ? privilegedFlow : commonFlow
       for (const [header, value] of Object.entries(flow)) response.setHeader(header, value)
       const route = parseRoute(store.resources, url.pathname)
-      if (route === undefined) await answerPath(request, response, user, url, rendition)
+      if (route === undefined) await answerPath(request, response, user, url)
       else await answerResource(request, response, user, url, route, rendition)
     } catch (error) {
       await answerError(request, response, error, url, agent)

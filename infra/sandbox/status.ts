@@ -1,5 +1,5 @@
 /** One cause of a refusal, as in `Status.details.causes`. */
-export interface StatusCause {
+interface StatusCause {
   reason: string
   message: string
   field?: string
@@ -17,7 +17,7 @@ export interface Status {
   code?: number
 }
 
-export interface StatusDetails {
+interface StatusDetails {
   name?: string
   group?: string
   kind?: string

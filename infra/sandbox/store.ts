@@ -17,7 +17,7 @@ export interface StoreEvent {
 }
 
 /** A resource by its row, its plural (`pods`) or its full key (`leases.coordination.k8s.io`). */
-export type ResourceRef = Resource | string
+type ResourceRef = Resource | string
 
 export interface StoreOptions {
   clock: Clock
@@ -76,6 +76,9 @@ export function objectKey(namespace: string, name: string): string {
   return namespace === '' ? name : `${namespace}/${name}`
 }
 
+/** The newest events of a collection that keep their encoded frames. */
+const framesKept = 1000
+
 export function createStore(options: StoreOptions): Store {
   const collections = new Map<string, Collection>()
   const byPlural = new Map<string, Collection>()
@@ -104,12 +107,10 @@ export function createStore(options: StoreOptions): Store {
   }
 
   function trim(collection: Collection): void {
+    // Encoded frames weigh as much as the objects, and only watchers of the moment share them.
+    collection.events[collection.events.length - framesKept]?.frames.clear()
     const excess = collection.events.length - collection.windowStart - options.window
     if (excess <= 0) return
-    // Only what can still be watched keeps its encoded frames: they weigh as much as the objects.
-    for (let index = collection.windowStart; index < collection.windowStart + excess; index++) {
-      collection.events[index]?.frames.clear()
-    }
     collection.windowStart += excess
     const first = collection.events[collection.windowStart]
     collection.oldest = first === undefined ? counter : first.resourceVersion - 1

@@ -3,7 +3,7 @@ import { type KubeObject, objectAt, objectsIn, text } from './kube-object.ts'
 import { printPod } from './pod-printer.ts'
 
 /** `metav1.TableColumnDefinition`. */
-export interface Column {
+interface Column {
   name: string
   type: string
   format: string
@@ -30,7 +30,7 @@ const nameColumn: Column = { ...column('Name', nameHelp), format: 'name' }
 const ageColumn = column('Age', ageHelp)
 
 /** How long ago an RFC 3339 time was. */
-export function age(time: unknown, now: number): string {
+function age(time: unknown, now: number): string {
   const at = Date.parse(text(time))
   return Number.isNaN(at) ? '<unknown>' : humanDuration(now - at)
 }

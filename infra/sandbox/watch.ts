@@ -63,11 +63,15 @@ function bookmark(resource: Resource, resourceVersion: number, endsInitial: bool
   }
 }
 
-function createEncoder(resource: Resource, rendition: Rendition, clock: Clock) {
+/** How many changes ago an event may be for its frames to be kept: long enough for all watchers of the moment. */
+const sharedFor = 1000
+
+function createEncoder(store: Store, resource: Resource, rendition: Rendition, clock: Clock) {
   let isFirst = true
   return function encode(type: EventType | 'BOOKMARK', object: KubeObject, event?: StoreEvent): Buffer {
     // Ages make every Table its own, so only the timeless shapes are shared among watchers.
-    const shared = rendition.shape === 'table' ? undefined : event?.frames
+    const isFresh = event !== undefined && event.resourceVersion > store.resourceVersion - sharedFor
+    const shared = rendition.shape === 'table' || !isFresh ? undefined : event.frames
     const key = `${rendition.shape}:${type}`
     const known = shared?.get(key)
     if (known !== undefined) return known
@@ -134,7 +138,7 @@ export async function serveWatch(
   const given = options.timeoutSeconds ?? 0
   const lifetime = given > 0 ? given * 1000 : defaultLifetime * (1 + context.random.next())
   const deadline = clock.now() + lifetime
-  const encode = createEncoder(resource, rendition, clock)
+  const encode = createEncoder(store, resource, rendition, clock)
   const cleanups: (() => void)[] = []
   let isOver = false
 

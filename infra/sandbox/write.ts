@@ -62,6 +62,15 @@ function refuse(resource: Resource, name: string, errors: FieldError[]): void {
   if (errors.length > 0) throw invalid(resource.group, resource.kind, name, errors)
 }
 
+/** Without empty maps and lists, which Go leaves out when it writes them. */
+function withoutEmpty(meta: ObjectMeta): ObjectMeta {
+  return Object.fromEntries(
+    Object.entries(meta).filter(
+      ([, value]) => typeof value !== 'object' || value === null || Object.keys(value).length > 0,
+    ),
+  )
+}
+
 /** A finished pod, lease, … without the parts that say when and by whom. */
 function substance(object: KubeObject): unknown {
   const { managedFields: _managed, resourceVersion: _version, ...metadata } = object.metadata
@@ -118,7 +127,7 @@ export function createWriter(store: Store, clock: Clock, random: Random): Writer
       kind: resource.kind,
       apiVersion: apiVersionOf(resource),
       metadata: {
-        ...meta,
+        ...withoutEmpty(meta),
         name,
         ...(resource.namespaced ? { namespace } : {}),
         uid: random.uuid(),
@@ -170,7 +179,7 @@ export function createWriter(store: Store, clock: Clock, random: Random): Writer
 
   /** What the server does not let a client change, whatever it sent. */
   function keepServerSide(resource: Resource, current: KubeObject, next: KubeObject, subresource: string): KubeObject {
-    const kept: ObjectMeta = { ...next.metadata }
+    const kept = withoutEmpty(next.metadata)
     for (const key of [
       'name',
       'namespace',

@@ -1,10 +1,11 @@
 import { timestamp } from '../clock.ts'
 import { type JsonObject, type KubeObject, objectAt, objectsIn, text } from '../kube-object.ts'
+import { setCondition } from '../pod-actions.ts'
 import type { Cluster } from './cluster.ts'
 import { type ContainerReport, everyContainer, type PodReport, reportPod } from './pod-status.ts'
 
 /** What becomes of a pod after it is bound. */
-export type Fate =
+type Fate =
   /** Runs until somebody ends it. */
   | 'run'
   /** Ends by itself with exit code 0. */
@@ -153,7 +154,9 @@ export function createKubelet(cluster: Cluster, speed: number): Kubelet {
     }))
     cluster.later(soon(400, 1500), () => {
       if (fate !== 'initFail') {
-        run(pod, fate)
+        const done = () => ({ state: terminated({}, 0), ready: true })
+        report(pod, () => ({ phase: 'Pending', initContainers: same(names(current, 'initContainers'), done) }))
+        cluster.later(soon(100, 600), () => run(pod, fate))
         return
       }
       report(pod, (object) => {
@@ -283,12 +286,35 @@ export function createKubelet(cluster: Cluster, speed: number): Kubelet {
     },
     crash,
     evict(pod) {
-      report(pod, (object) => ({
-        phase: 'Failed',
-        reason: 'Evicted',
-        message: 'The node was low on resource: memory. Threshold quantity: 100Mi, available: 84312Ki.',
-        containers: everyContainer(object, (status) => ({ state: terminated(status, 143), ready: false })),
-      }))
+      const { namespace = '', name = '' } = pod.metadata
+      const change = (object: KubeObject): KubeObject => {
+        // Nothing is known of containers that were killed in haste.
+        const { containerStatuses: _gone, initContainerStatuses: _too, ...status } = objectAt(object, 'status')
+        const mark = {
+          type: 'DisruptionTarget',
+          status: 'True',
+          reason: 'TerminationByKubelet',
+          message: 'The node was low on resource: memory. Threshold quantity: 100Mi, available: 84312Ki.',
+        }
+        const conditions = objectsIn(status.conditions).map((condition) =>
+          text(condition.type).endsWith('Ready')
+            ? { ...condition, status: 'False', reason: 'PodFailed', lastTransitionTime: now() }
+            : condition,
+        )
+        return {
+          ...object,
+          status: {
+            ...status,
+            phase: 'Failed',
+            reason: 'Evicted',
+            message: mark.message,
+            conditions: setCondition(conditions, mark, now()),
+          },
+        }
+      }
+      if (cluster.current(pod) !== undefined) {
+        writer.update(pods, namespace, name, change, { manager: 'kubelet', subresource: 'status' })
+      }
     },
     blink(pod) {
       const [name = ''] = names(pod, 'containers')

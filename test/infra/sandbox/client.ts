@@ -46,7 +46,7 @@ export function ask(url: string, { method = 'GET', body, headers = {} }: Ask = {
   })
 }
 
-export interface Frame {
+interface Frame {
   type: string
   object: {
     kind: string

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSandbox, type Sandbox } from '../../../infra/sandbox/sandbox.ts'
 
-const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0
+const command = 'kubectl'
+const hasKubectl = spawnSync(command, ['version', '--client']).status === 0
 
 interface Outcome {
   code: number
@@ -38,7 +39,7 @@ describe.runIf(hasKubectl)('kubectl against the sandbox', () => {
   function kubectl(...args: string[]): Promise<Outcome> {
     const all = ['--kubeconfig', kubeconfig, '--cache-dir', join(folder, 'cache'), ...args]
     return new Promise((resolve) => {
-      execFile('kubectl', all, { timeout: 25_000 }, (error, out, err) => {
+      execFile(command, all, { timeout: 25_000 }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err })
       })
     })

@@ -104,6 +104,23 @@ describe('creating', () => {
     expect(warned.json.spec).not.toHaveProperty('contaners')
   })
 
+  it('is as strict about the fields of a patch', async () => {
+    await createPod('a')
+    const reply = await patch(`${core}/pods/a?fieldValidation=Strict`, { spec: { nope: 1 } })
+    expect(reply.code).toBe(422)
+    expect(reply.json.message).toMatch(
+      /^ "" is invalid: patch: Invalid value: ".*": strict decoding error: unknown field "spec.nope"$/,
+    )
+  })
+
+  it('reads null as absent and keeps no empty maps', async () => {
+    const metadata = { name: 'a', creationTimestamp: null, labels: {}, annotations: null }
+    const reply = await send('POST', `${core}/pods`, { ...podBody('a'), metadata })
+    expect(reply.json.metadata).not.toHaveProperty('labels')
+    expect(reply.json.metadata).not.toHaveProperty('annotations')
+    expect(JSON.stringify(reply.json.metadata)).not.toContain('f:metadata')
+  })
+
   it('takes YAML, and writes it', async () => {
     const yaml = 'metadata:\n  name: y\nspec:\n  holderIdentity: me\n'
     const reply = await send('POST', leases, yaml, { 'content-type': 'application/yaml', accept: 'application/yaml' })
