@@ -26,7 +26,7 @@ export interface AppDeps {
 }
 
 /** What an entry passes with each request. */
-export interface Bindings {
+interface Bindings {
   /** Closes the connection under a response that nobody reads. */
   hangUp?: () => void
 }

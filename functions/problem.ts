@@ -23,7 +23,7 @@ const titles: Readonly<Record<Code, string>> = {
 }
 
 /** An answer in the format of RFC 9457; `extra` are its own members beside the standard ones. */
-export function answerProblem(
+function answerProblem(
   code: Code,
   status: number,
   detail: string,

@@ -135,7 +135,8 @@ function describe({ type, data }) {
     const label = change.container === undefined ? change.type : `${change.type} ${change.container}`
     if (typeof change.to === 'string' && typeof change.from === 'string')
       return `${label} ${change.from} → ${change.to}`
-    if (typeof change.to === 'string') return `${label} ${change.to}`
+    // Of a moment only the fact is told: the line has a time of its own.
+    if (typeof change.to === 'string' && !/^\d{4}-\d\d-/.test(change.to)) return `${label} ${change.to}`
     return change.reason === undefined ? label : `${label} (${change.reason})`
   })
   return parts.length > 0 ? parts.join(', ') : type.split('.').at(-1)
@@ -191,7 +192,7 @@ function renderLeases() {
     const row = make(
       'tr',
       { class: lease.isFresh ? 'fresh' : undefined },
-      make('td', { title: key }, key),
+      make('td', { title: key }, make('span', { class: 'soft' }, `${lease.namespace}/`), lease.name),
       make('td', { title: lease.holder ?? '', 'data-phase': lease.expired ? 'Trouble' : undefined }, holderOf(lease)),
       make('td', {}, lease.term === undefined ? '' : age(lease.term.from)),
     )

@@ -85,7 +85,7 @@ async function readFeeds({ redis, keys, log }: Services): Promise<Feeds | undefi
 }
 
 /** Says what keeps the relay from being ready; empty when nothing does. */
-export function findReasons(feeds: Feeds, now: number): string[] {
+function findReasons(feeds: Feeds, now: number): string[] {
   const entries = Object.entries(feeds)
   if (entries.length === 0) return ['No watcher has reported yet.']
   return entries.flatMap(([id, { state, reason, at }]) => {

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 
 /** Several values: a repeated parameter, or a list with commas. */
-export const values = z
+const values = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (Array.isArray(value) ? value.flatMap((item) => item.split(',')) : value.split(',')))
   .optional()
@@ -38,7 +38,7 @@ export const cursor = z.string().openapi({
   example: 'k3v9x0q2zt-5yc',
 })
 
-export const owner = z.object({ kind: z.string(), name: z.string(), uid: z.string() })
+const owner = z.object({ kind: z.string(), name: z.string(), uid: z.string() })
 
 /** What every object has. */
 export const objectFields = {
@@ -50,7 +50,7 @@ export const objectFields = {
   owner: owner.optional(),
 }
 
-export const problem = z
+const problem = z
   .object({
     type: z.string(),
     title: z.string(),

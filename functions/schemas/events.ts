@@ -3,7 +3,7 @@ import { createLimit, cursor, describeValues, labelSelector, objectFields } from
 
 const change = z.looseObject({ type: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })
 
-export const event = z
+const event = z
   .object({
     specversion: z.literal('1.0'),
     id: z.string(),
@@ -26,7 +26,7 @@ export const eventPage = z
   })
   .openapi('EventPage')
 
-export const filterFields = {
+const filterFields = {
   resource: describeValues('Plural names of resources.', 'pods'),
   type: describeValues('Event types; a trailing `*` matches any ending.', 'k8s.pod.*'),
   namespace: describeValues('Namespaces.'),

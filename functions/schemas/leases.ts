@@ -9,7 +9,7 @@ import {
   objectFields,
 } from './common.ts'
 
-export const term = z
+const term = z
   .object({
     holder: z.string(),
     from: z.string().openapi({ format: 'date-time' }),

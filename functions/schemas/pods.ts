@@ -19,9 +19,14 @@ export const pod = z
       .string()
       .openapi({ description: 'The word that `kubectl get pods` prints.', example: 'CrashLoopBackOff' }),
     ready: z.string().openapi({ example: '1/1' }),
+    isReady: z.boolean().openapi({ description: 'The Ready condition.' }),
     restarts: z.int(),
     node: z.string().optional(),
-    containers: z.array(container).optional(),
+    reason: z.string().optional().openapi({ description: "The Pod's own reason.", example: 'Evicted' }),
+    unschedulable: z.string().optional().openapi({ description: 'Why the scheduler cannot place it.' }),
+    terminating: z.string().optional().openapi({ description: 'Its deletionTimestamp.' }),
+    disrupted: z.string().optional().openapi({ description: 'Why it is disrupted.', example: 'PreemptionByScheduler' }),
+    containers: z.array(container),
   })
   .openapi('Pod')
 

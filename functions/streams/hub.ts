@@ -11,7 +11,7 @@ import { type Connection, runTail } from './tail.ts'
 import { createViews, type Views } from './view.ts'
 
 /** A reader of the log as the hub knows it. None of these throws. */
-export interface Subscriber {
+interface Subscriber {
   /** There may be news. */
   wake(): void
   /** Time has passed: send a heartbeat if it is due, give up if nobody reads. */
@@ -21,7 +21,7 @@ export interface Subscriber {
 }
 
 /** Where a position lies: in a batch in memory, at the end, or in Redis alone. */
-export type Place = Batch | 'head' | 'behind'
+type Place = Batch | 'head' | 'behind'
 
 /** What is going on, for health and tests. */
 export interface HubStats {

@@ -6,7 +6,7 @@ import { type Batch, createBatch } from './batch.ts'
 export type Loss = 'trimmed' | 'replaced'
 
 /** What the log holds after a position. */
-export type PageAnswer =
+type PageAnswer =
   /** Holds the entry after the position; it may begin before that. */
   { type: 'batch'; batch: Batch } | { type: 'end' } | { type: 'gone'; reason: Loss; oldest: Position }
 

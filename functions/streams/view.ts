@@ -40,7 +40,7 @@ export function createViews(): Views {
 }
 
 /** The same text for filters that mean the same by their words: order and repetition do not count. */
-export function canonicalize(filter: Filter): string {
+function canonicalize(filter: Filter): string {
   const clauses = Object.entries(filter).map(([name, value]) => [
     name,
     Array.isArray(value) ? [...new Set(value)].sort() : value,

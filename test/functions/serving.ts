@@ -7,7 +7,7 @@ import { type Claim, createLogWriter, type Operation } from '../../shared/log/wr
 import type { Logger } from '../../shared/role.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
-export const cluster = 'test'
+const cluster = 'test'
 export const keys = createKeys(cluster)
 
 /** Everything that serving needs but a Redis server. */
@@ -23,7 +23,7 @@ export const serveConfig = {
 }
 
 /** What a test writes about one object. */
-export interface Sample {
+interface Sample {
   resource?: 'pods' | 'leases'
   verb?: 'added' | 'modified' | 'deleted'
   namespace?: string
