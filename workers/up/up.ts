@@ -34,8 +34,8 @@ export interface Relay {
   kill(): void
 }
 
-/** When the summary is printed even if something is still on its way, in ms after the start. */
-const bannerDeadline = 4_500
+/** When the summary is printed even if a role is still on its way, in ms after Redis is there. */
+const bannerDeadline = 4_000
 
 /**
  * Starts the sandbox, Redis and all roles, each in a process of its own, and prints where they are.
@@ -72,7 +72,6 @@ async function startAll(options: UpOptions, started: Part[], signal: AbortSignal
   const data = resolve(config.data)
   const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   aborted.catch(() => undefined)
-  const deadline = sleep(bannerDeadline, 'late' as const, { ref: false })
   await mkdir(data, { recursive: true, mode: 0o700 })
   const lock = await lockFolder(data)
   if ('heldBy' in lock) {
@@ -89,6 +88,8 @@ async function startAll(options: UpOptions, started: Part[], signal: AbortSignal
   if (sandbox !== undefined) started.push(sandbox)
   const redis = await redisStarting
   signal.throwIfAborted()
+  // Fetching a Redis server, or loading a long log, takes as long as it takes.
+  const deadline = sleep(bannerDeadline, undefined, { ref: false })
 
   const clusterName = config.cluster ?? cluster.name
   await writeClusterNote(data, { cluster: clusterName, ...(kubeconfig === undefined ? {} : { kubeconfig }) })
