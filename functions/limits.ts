@@ -6,7 +6,10 @@ export interface Limits {
   heartbeat: number
   /** How long a reader's socket may take no byte before the stream is cut. */
   stall: number
-  /** What is handed to a socket at once, so that a reader that stops never holds more than this and one shared buffer. */
+  /**
+   * What is handed to a socket at once, and taken before more is: what a reader that stops holds unsent, beside one shared
+   * buffer, and with `stall` the rate below which a reader that is behind is cut.
+   */
   chunk: number
   /** How long writes wait for more, so that a busy log costs one write per reader and tick. An idle log waits for nothing. */
   coalesce: number
@@ -25,7 +28,7 @@ export const defaultLimits: Limits = {
   maxStreams: 10_000,
   heartbeat: 15_000,
   stall: 5_000,
-  chunk: 256 * 1024,
+  chunk: 64 * 1024,
   coalesce: 5,
   linger: 30_000,
   ring: 16 * 1024 * 1024,

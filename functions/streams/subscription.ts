@@ -1,4 +1,5 @@
 import { formatCursor, type Position } from '../../shared/cursor.ts'
+import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
@@ -51,7 +52,7 @@ export function openStream(
   let position = options.start
   let prelude: Prelude | undefined = options.prelude
   let seen = options.seen
-  /** What was read and not handed over yet; ends with a whole message. */
+  /** What was read and not handed over yet; ends with a whole message, so nothing else may be written before its end. */
   let stock: Uint8Array | undefined
   /** A page that was read while the reader was behind. */
   let page: Batch | undefined
@@ -174,7 +175,9 @@ export function openStream(
 
   const fail = (error: unknown) => {
     if (!finish()) return
-    log.error({ err: error, position: formatCursor(position) }, 'a stream failed')
+    // Redis being away is told once by its connection, not by every stream.
+    if (error instanceof RelayError) log.debug({ err: error }, 'a stream ended before it was live')
+    else log.error({ err: error, position: formatCursor(position) }, 'a stream failed')
     if (options.hangUp === undefined) controller?.error(error)
     else options.hangUp()
   }

@@ -3,6 +3,7 @@ import { createApp } from '../../functions/app.ts'
 import { startServe } from '../../functions/node.ts'
 import type { Logger } from '../../shared/role.ts'
 import { createAddressPolicy } from '../../shared/webhook/address.ts'
+import { startTestRedis } from '../support/redis.ts'
 import { keys, type SampleWriter, type Serving, serveConfig, startServing } from './serving.ts'
 
 let serving: Serving
@@ -242,4 +243,27 @@ test('names PORT when it is taken', async () => {
   const config = { ...serveConfig, port, redisUrl: serving.redis.url }
   const log = { debug: () => undefined, warn: () => undefined, info: () => undefined } as unknown as Logger
   await expect(startServe(config, log)).rejects.toThrow(`PORT: ${port}`)
+})
+
+test('listens though Redis cannot be reached, says so, and logs it once', async () => {
+  const redis = await startTestRedis()
+  await redis.stop()
+  const lines: string[] = []
+  const log = { debug: () => undefined, info: () => undefined, warn: (_: object, line: string) => lines.push(line) }
+  const running = await startServe({ ...serveConfig, redisUrl: redis.url }, log as unknown as Logger)
+  const { url } = running.about
+  try {
+    const ready = await fetch(`${url}/readyz`)
+    expect(ready.status).toBe(503)
+    expect(await ready.json()).toMatchObject({ ready: false, reasons: ['Redis cannot be reached.'] })
+    for (const path of ['/v1/events', '/v1/events?from=state', '/v1/pods', '/v1/leases/a/b', '/v1/webhooks']) {
+      const refused = await fetch(`${url}${path}`)
+      expect(refused.status, path).toBe(503)
+      expect(Number(refused.headers.get('retry-after')), path).toBeGreaterThan(0)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    expect(lines).toEqual(['Redis cannot be reached; trying on'])
+  } finally {
+    await running.stop()
+  }
 })
