@@ -64,7 +64,7 @@ export function createStateReader(redis: RedisClient, keys: Keys): StateReader {
 }
 
 /** Splits a stored record, `<seq> <JSON>`. */
-export function parseStored<Data>(key: string, stored: string): StoredObject<Data> {
+function parseStored<Data>(key: string, stored: string): StoredObject<Data> {
   const space = stored.indexOf(' ')
   return { key, seq: Number(stored.slice(0, space)), data: JSON.parse(stored.slice(space + 1)) as Data }
 }

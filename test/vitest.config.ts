@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/redis.ts'],
     // The suite shares two cores with the Redis servers and API servers that it starts.
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -1,4 +1,4 @@
-import type { Change, ObjectData, Owner, Verb } from '../../shared/event.ts'
+import type { Change, ObjectData, Owner } from '../../shared/event.ts'
 import type { KubeObject } from '../kube/object.ts'
 
 /** When and how the relay learned of a version. */
@@ -71,11 +71,6 @@ export function compareLabels(old: ObjectData, next: ObjectData): Change[] {
   const isSame = (a: Record<string, string>, b: Record<string, string>) =>
     Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)
   return isSame(old.labels, next.labels) ? [] : [{ type: 'labels', from: old.labels, to: next.labels }]
-}
-
-/** The event type of a verb. */
-export function nameType(kind: string, verb: Verb): string {
-  return `k8s.${kind}.${verb}`
 }
 
 export function asObject(value: unknown): Record<string, unknown> {
