@@ -10,6 +10,7 @@ import type { Logger, Running } from '../shared/role.ts'
 import { createKubeClient } from './kube/client.ts'
 import { chooseCluster } from './kube/config.ts'
 import { createStatusBoard } from './watcher/status-board.ts'
+import { createStore } from './watcher/store.ts'
 import { watchResource } from './watcher/watcher.ts'
 
 const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
@@ -40,7 +41,8 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   const board = createStatusBoard(redis, keys, log)
   const stopping = new AbortController()
   const owner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
-  const deps = { client, redis, keys, cluster, owner, keepEntries: config.logEntries, board, log }
+  const store = createStore({ redis, keys, keepEntries: config.logEntries })
+  const deps = { client, store, cluster, owner, board, log }
   log.info({ cluster, server: client.server, source: choice.source }, 'watching')
   const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))
   let stopped: Promise<void> | undefined

@@ -6,6 +6,7 @@ import { createKeys } from '../../shared/keys.ts'
 import { nameFeed, parseResources } from '../../shared/resource.ts'
 import { createKubeClient } from '../../workers/kube/client.ts'
 import { createStatusBoard } from '../../workers/watcher/status-board.ts'
+import { createStore } from '../../workers/watcher/store.ts'
 import { watchResource } from '../../workers/watcher/watcher.ts'
 
 /** A watcher inside the test's process, with its own connections to a real Redis and a real API server. */
@@ -35,11 +36,9 @@ export function startTestWatcher(options: {
   const stopping = new AbortController()
   const deps = {
     client,
-    redis,
-    keys,
+    store: createStore({ redis, keys, keepEntries: options.keepEntries ?? 100_000 }),
     cluster: options.cluster,
     owner: `test-${Math.random()}`,
-    keepEntries: options.keepEntries ?? 100_000,
     board,
     log,
   }

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { type Cancel, type Clock, systemClock } from '../clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeObject, KubeStatus } from '../kube/object.ts'
 import { classifyError, classifyErrorEvent, classifyStatus, type Described } from './failure.ts'
@@ -42,7 +43,7 @@ export interface ReflectorOptions {
   report(health: 'syncing' | 'synced' | 'degraded', reason?: string): void
   /** How long one watch lasts, in seconds: drawn from [least, 2 × least) (R23, R29). */
   leastTimeoutSeconds?: number
-  now?: () => number
+  clock?: Clock
   random?: () => number
 }
 
@@ -56,17 +57,20 @@ export interface Reflector {
 
 /** A body that is no list and no watch is an error's; more of it than this is not read. */
 const errorBodyLimit = 256 * 1024
+/** How often the silence of a connection is measured, ms. */
+const guardMs = 1000
 
 /** Creates the driver of one reflector: it owns connections and timers, and no rules; those are in `step`. */
 export function createReflector(options: ReflectorOptions): Reflector {
   const { client, sink, path } = options
-  const now = options.now ?? Date.now
+  const clock = options.clock ?? systemClock
+  const { now } = clock
   const random = options.random ?? Math.random
   const least = options.leastTimeoutSeconds ?? 300
   let timeoutSeconds = least
   let state = createState(options.cursor, options.clusterUid)
   let connection: AbortController | undefined
-  let sleeping: NodeJS.Timeout | undefined
+  let cancelSleep: Cancel | undefined
   let lastByteAt = 0
   let lastFrame: Uint8Array = new Uint8Array()
 
@@ -101,7 +105,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
     advance: ({ resourceVersion }) => sink.advance(resourceVersion),
     'await-drain': () => void sink.drained().then(() => handle({ type: 'drained' })),
     sleep({ ms }) {
-      sleeping = setTimeout(() => handle({ type: 'elapsed' }), ms)
+      cancelSleep = clock.after(ms, () => handle({ type: 'elapsed' }))
     },
     'renew-credentials': () => client.renewCredentials(),
     'dead-letter': () => sink.deadLetter(lastFrame),
@@ -223,23 +227,23 @@ export function createReflector(options: ReflectorOptions): Reflector {
     throw new Refusal(classifyStatus(response.status, parseStatus(text), response.retryAfter))
   }
 
-  let guard: NodeJS.Timeout | undefined
+  let stopGuard: Cancel | undefined
 
   return {
     start() {
       // Silence is measured from outside the connection: a half-open one raises no event of its own.
-      guard = setInterval(() => {
+      stopGuard = clock.every(guardMs, () => {
         if (connection !== undefined && now() - lastByteAt > silenceLimit(state, timeoutSeconds)) {
           connection.abort()
           connection = undefined
           handle({ type: 'silent' })
         }
-      }, 1000)
+      })
       handle({ type: 'start' })
     },
     stop() {
-      clearInterval(guard)
-      clearTimeout(sleeping)
+      stopGuard?.()
+      cancelSleep?.()
       handle({ type: 'stop' })
     },
     lastHeard: () => lastByteAt,

@@ -1,5 +1,6 @@
 import type { ObjectData } from '../../shared/event.ts'
 import type { Batch, Claim, LogWriter } from '../../shared/log/writer.ts'
+import { type Clock, sleep } from '../clock.ts'
 import type { KubeObject } from '../kube/object.ts'
 import type { Normalizer } from '../normalize/normalizer.ts'
 import type { Sink } from '../reflector/reflector.ts'
@@ -7,10 +8,15 @@ import type { GapReason } from '../reflector/state.ts'
 import { createKnown, type Known, keyOf } from './known-set.ts'
 import type { Ledger, Snapshot } from './ledger.ts'
 
-/** Operations per append: beyond some hundreds the server gains nothing more, and others wait. */
-const batchSize = 500
-/** Changes that may wait before the watch is closed on purpose; it resumes from the cursor (R92). */
-const backlogLimit = 5000
+/** How much a feed takes at once. */
+export interface FeedLimits {
+  /** Operations per append: beyond some hundreds the server gains nothing more, and others wait. */
+  batch: number
+  /** Changes that may wait before the watch is closed on purpose; it resumes from the cursor (R92). */
+  backlog: number
+}
+
+const defaultLimits: FeedLimits = { batch: 500, backlog: 5000 }
 const retryMs = [100, 500, 1000, 2000, 5000]
 
 /** What a feed stores beside its cursor. */
@@ -46,9 +52,12 @@ export function createFeed(deps: {
   /** Called with the reason while the log cannot be written, and without when it can again. */
   onTrouble(reason?: string): void
   onDeadLetter(bytes: Uint8Array): void
-  now: () => number
+  clock: Clock
+  limits?: FeedLimits
 }): Feed {
-  const { writer, claim, ledger, normalizer, now } = deps
+  const { writer, claim, ledger, normalizer, clock } = deps
+  const limits = deps.limits ?? defaultLimits
+  const { now } = clock
   const queue: Delta[] = []
   let staged = new Map<string, Known>()
   let note = deps.note
@@ -86,13 +95,13 @@ export function createFeed(deps: {
       }
       batch++
       seen = answer.to
-      if (queue.length <= backlogLimit / 2) release()
+      if (isShort()) release()
     }
   }
 
   /** Moves changes from the queue into the ledger, up to a batch. */
   function gather(): void {
-    while (queue.length > 0 && ledger.size < batchSize) {
+    while (queue.length > 0 && ledger.size < limits.batch) {
       const delta = queue[0] as Delta
       if (delta.type === 'snapshot' && !reconcile(delta)) return
       queue.shift()
@@ -110,7 +119,7 @@ export function createFeed(deps: {
       { ...delta.found, since: resourceVersion, isFirstSync: note.isFirstSync },
       delta.now,
     )
-    while (ledger.size < batchSize) {
+    while (ledger.size < limits.batch) {
       if (delta.rest.next().done !== true) continue
       resourceVersion = delta.found.resourceVersion
       note = { ...note, isFirstSync: false }
@@ -128,11 +137,13 @@ export function createFeed(deps: {
         return answer
       } catch (error) {
         deps.onTrouble((error as Error).message)
-        await new Promise((resolve) => setTimeout(resolve, retryMs[Math.min(attempt, retryMs.length - 1)]))
+        await sleep(clock, retryMs[Math.min(attempt, retryMs.length - 1)] ?? 0)
       }
     }
     return undefined
   }
+
+  const isShort = () => queue.length <= limits.backlog / 2
 
   function release(): void {
     for (const resolve of waiters) resolve()
@@ -167,9 +178,8 @@ export function createFeed(deps: {
       note = { ...note, clusterUid }
     },
     deadLetter: deps.onDeadLetter,
-    isFull: () => queue.length >= backlogLimit,
-    drained: () =>
-      queue.length <= backlogLimit / 2 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve)),
+    isFull: () => queue.length >= limits.backlog,
+    drained: () => (isShort() ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
     async flush() {
       await pump
     },

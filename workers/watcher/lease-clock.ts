@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts'
+
 /** Watches over lifetimes: says when an object was not heard of for as long as it may be silent. */
 export interface LeaseClock {
   /** Starts the lifetime of this version anew, in ms; undefined: it has none any more. */
@@ -20,10 +22,10 @@ export function createLeaseClock(deps: {
   /** Reads the object from the API server; true when this version is still its newest. */
   confirm(key: string, resourceVersion: string): Promise<boolean>
   expire(key: string, resourceVersion: string): void
-  /** Monotonic or not, ms; only differences count. */
-  now: () => number
+  clock: Clock
 }): LeaseClock {
-  const { isSynced, confirm, expire, now } = deps
+  const { isSynced, confirm, expire } = deps
+  const { now } = deps.clock
   const deadlines = new Map<string, { at: number; resourceVersion: string }>()
   let confirming = 0
 
@@ -41,7 +43,7 @@ export function createLeaseClock(deps: {
     }
   }
 
-  const timer = setInterval(() => {
+  const cancel = deps.clock.every(tickMs, () => {
     if (!isSynced()) return
     const moment = now()
     for (const [key, deadline] of deadlines) {
@@ -50,7 +52,7 @@ export function createLeaseClock(deps: {
       deadline.at = Number.POSITIVE_INFINITY
       void check(key, deadline.resourceVersion)
     }
-  }, tickMs)
+  })
 
   return {
     set(key, resourceVersion, lifetime) {
@@ -58,7 +60,7 @@ export function createLeaseClock(deps: {
       else deadlines.set(key, { at: now() + lifetime, resourceVersion })
     },
     stop() {
-      clearInterval(timer)
+      cancel()
       deadlines.clear()
     },
   }

@@ -1,6 +1,7 @@
 import type { Keys } from '../../shared/keys.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger } from '../../shared/role.ts'
+import { type Clock, systemClock } from '../clock.ts'
 
 /** The state of one feed as `/readyz` shows it. */
 export interface FeedStatus {
@@ -22,7 +23,12 @@ export interface StatusBoard {
 const renewMs = 5000
 
 /** Creates a board; each change of state is one line in the log. */
-export function createStatusBoard(redis: RedisClient, keys: Keys, log: Logger): StatusBoard {
+export function createStatusBoard(
+  redis: RedisClient,
+  keys: Keys,
+  log: Logger,
+  clock: Clock = systemClock,
+): StatusBoard {
   const states = new Map<string, { state: FeedStatus['state']; reason?: string; trouble?: string }>()
   const key = keys.own('status')
   /** Feeds whose last publication has not been answered: while Redis is away, nothing piles up. */
@@ -35,7 +41,7 @@ export function createStatusBoard(redis: RedisClient, keys: Keys, log: Logger): 
     const status: FeedStatus = {
       state: entry.trouble === undefined ? entry.state : 'degraded',
       ...(reason === undefined ? {} : { reason }),
-      at: new Date().toISOString(),
+      at: new Date(clock.now()).toISOString(),
     }
     redis
       .call('HSET', key, feed, JSON.stringify(status))
@@ -46,9 +52,9 @@ export function createStatusBoard(redis: RedisClient, keys: Keys, log: Logger): 
         if (states.get(feed) !== undefined && states.get(feed) !== entry) publish(feed)
       })
   }
-  const timer = setInterval(() => {
+  const cancel = clock.every(renewMs, () => {
     for (const feed of states.keys()) publish(feed)
-  }, renewMs)
+  })
   return {
     set(feed, state, reason) {
       const before = states.get(feed)
@@ -76,7 +82,7 @@ export function createStatusBoard(redis: RedisClient, keys: Keys, log: Logger): 
       redis.call('HDEL', key, feed).catch((error: unknown) => log.debug({ err: error, feed }, 'could not unpublish'))
     },
     stop() {
-      clearInterval(timer)
+      cancel()
     },
   }
 }

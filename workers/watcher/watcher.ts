@@ -1,39 +1,41 @@
-import type { Keys } from '../../shared/keys.ts'
-import { type Claim, createLogWriter, type LogWriter } from '../../shared/log/writer.ts'
-import type { RedisClient } from '../../shared/redis.ts'
+import type { Claim, LogWriter } from '../../shared/log/writer.ts'
 import { nameFeed, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
 import type { Logger } from '../../shared/role.ts'
-import { createStateReader } from '../../shared/state.ts'
+import { type Clock, sleep, systemClock } from '../clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { chooseNormalizer } from '../normalize/choose.ts'
 import { createReflector } from '../reflector/reflector.ts'
 import { createEventEncoder } from './encode.ts'
-import { createFeed, type FeedNote } from './feed.ts'
+import { createFeed, type FeedLimits, type FeedNote } from './feed.ts'
 import { loadKnownSet } from './known-set.ts'
 import { createLeaseClock } from './lease-clock.ts'
 import { createLedger } from './ledger.ts'
 import type { StatusBoard } from './status-board.ts'
+import type { Store } from './store.ts'
 
 /** How long a writer's lease lasts unless renewed, how often it is renewed, and how often others ask for it; ms. */
 const leaseMs = 10_000
 const renewMs = 3000
 const askMs = 1000
+/** How long the API server may take to confirm that an object was not renewed, ms. */
+const confirmMs = 10_000
+/** How long a watcher that is told to stop waits for Redis, ms. */
+const partingMs = 5000
 
 /** What all feeds of a watcher share. */
 export interface WatcherDeps {
   client: KubeClient
-  redis: RedisClient
-  keys: Keys
+  store: Store
   /** The cluster's name in events. */
   cluster: string
   /** This process among all watchers. */
   owner: string
-  keepEntries: number
   board: StatusBoard
   log: Logger
-  now?: () => number
+  clock?: Clock
   random?: () => number
   leastTimeoutSeconds?: number
+  limits?: FeedLimits
 }
 
 /** Why a writer stopped being the writer. */
@@ -46,17 +48,12 @@ type Loss = 'stopped' | 'fenced' | 'epoch' | 'conflict'
 export async function watchResource(watched: WatchedResource, deps: WatcherDeps, signal: AbortSignal): Promise<void> {
   const feedId = nameFeed(watched)
   const log = deps.log.child({ feed: feedId })
-  const writer = createLogWriter({
-    redis: deps.redis,
-    keys: deps.keys,
-    feed: feedId,
-    resource: nameResource(watched),
-    keepEntries: deps.keepEntries,
-  })
+  const writer = deps.store.openWriter(feedId, nameResource(watched))
+  const clock = deps.clock ?? systemClock
   let isRewound = false
   while (!signal.aborted) {
     try {
-      const claim = await waitForTurn(writer, deps.owner, log, signal)
+      const claim = await waitForTurn(writer, deps.owner, clock, log, signal)
       if (claim === undefined) return
       if (isRewound) {
         // Entries that readers may have seen are gone: no old cursor may be taken for a new one.
@@ -65,13 +62,13 @@ export async function watchResource(watched: WatchedResource, deps: WatcherDeps,
         log.warn({}, 'Redis lost entries of the log; began a new epoch')
         continue
       }
-      const loss = await write(watched, feedId, writer, claim, deps, log, signal)
+      const loss = await write(watched, feedId, writer, claim, { ...deps, clock }, log, signal)
       isRewound = loss === 'conflict'
       if (loss !== 'stopped') log.warn({ loss }, 'lost the claim on this feed')
     } catch (error) {
       if (signal.aborted) return
       log.error({ err: error }, 'this feed failed; it starts over')
-      await sleep(askMs, signal)
+      await sleep(clock, askMs, signal)
     }
   }
 }
@@ -79,6 +76,7 @@ export async function watchResource(watched: WatchedResource, deps: WatcherDeps,
 async function waitForTurn(
   writer: LogWriter,
   owner: string,
+  clock: Clock,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Claim | undefined> {
@@ -88,7 +86,7 @@ async function waitForTurn(
     if (!answer.held) return answer
     if (!isTold) log.info({ writer: answer.owner }, 'another watcher writes this feed; standing by')
     isTold = true
-    await sleep(Math.min(askMs, answer.msLeft + 1), signal)
+    await sleep(clock, Math.min(askMs, answer.msLeft + 1), signal)
   }
   return undefined
 }
@@ -99,33 +97,33 @@ async function write(
   feedId: string,
   writer: LogWriter,
   claim: Claim,
-  deps: WatcherDeps,
+  deps: WatcherDeps & { clock: Clock },
   log: Logger,
   signal: AbortSignal,
 ): Promise<Loss> {
-  const now = deps.now ?? Date.now
+  const { clock } = deps
   const normalizer = chooseNormalizer(watched)
   const resource = nameResource(watched)
-  const known = await loadKnownSet(createStateReader(deps.redis, deps.keys), resource, watched.namespace)
+  const known = await loadKnownSet(deps.store.state, resource, watched.namespace)
   const note: FeedNote =
     claim.note === '' ? { clusterUid: '', isFirstSync: known.size === 0 } : (JSON.parse(claim.note) as FeedNote)
   let health = 'syncing'
 
-  const clock = createLeaseClock({
+  const lives = createLeaseClock({
     isSynced: () => health === 'synced',
-    confirm: (key, version) => isNewest(deps.client, watched, key, version),
+    confirm: (key, version) => isNewest(deps.client, clock, watched, key, version),
     expire: (key, version) => feed.expire(key, version),
-    now,
+    clock,
   })
   const ledger = createLedger({
     known,
     normalizer,
     encoder: createEventEncoder(deps.cluster, watched, normalizer.kind),
-    onLife: clock.set,
+    onLife: lives.set,
   })
   // Whoever was silent before we came gets one full lifetime from now.
   for (const [key, { resourceVersion, json }] of known) {
-    clock.set(key, resourceVersion, normalizer.lifetime?.(JSON.parse(json)))
+    lives.set(key, resourceVersion, normalizer.lifetime?.(JSON.parse(json)))
   }
 
   const { promise: lost, resolve: lose } = Promise.withResolvers<Loss>()
@@ -135,13 +133,15 @@ async function write(
     note,
     ledger,
     normalizer,
-    now,
+    clock,
+    ...(deps.limits === undefined ? {} : { limits: deps.limits }),
     onLost: lose,
     onTrouble: (reason) => deps.board.trouble(feedId, reason),
     onDeadLetter: (bytes) => {
       log.error({ bytes: bytes.length }, 'the API server sent what cannot be read; kept as a dead letter')
-      const text = new TextDecoder().decode(bytes.subarray(0, 1_000_000))
-      void deps.redis.call('SET', deps.keys.own('dead-letter', feedId), text, 'EX', 7 * 86_400)
+      deps.store
+        .keepDeadLetter(feedId, bytes)
+        .catch((error: unknown) => log.warn({ err: error }, 'could not keep the dead letter'))
     },
   })
   const reflector = createReflector({
@@ -155,13 +155,13 @@ async function write(
       health = state
       deps.board.set(feedId, state, reason)
     },
-    now,
+    clock,
     ...(deps.random === undefined ? {} : { random: deps.random }),
     ...(deps.leastTimeoutSeconds === undefined ? {} : { leastTimeoutSeconds: deps.leastTimeoutSeconds }),
   })
 
   let isRenewing = false
-  const renewal = setInterval(() => {
+  const stopRenewal = clock.every(renewMs, () => {
     if (isRenewing) return
     isRenewing = true
     writer
@@ -174,7 +174,7 @@ async function write(
       .finally(() => {
         isRenewing = false
       })
-  }, renewMs)
+  })
   const stop = () => lose('stopped')
   signal.addEventListener('abort', stop, { once: true })
   log.info({ known: known.size, resourceVersion: claim.resourceVersion }, 'writing this feed')
@@ -182,11 +182,12 @@ async function write(
   try {
     const loss = await lost
     reflector.stop()
-    if (loss === 'stopped') await feed.flush()
+    // What is not flushed is not lost: the next writer resumes from the cursor before it.
+    if (loss === 'stopped') await Promise.race([feed.flush(), sleep(clock, partingMs)])
     return loss
   } finally {
-    clearInterval(renewal)
-    clock.stop()
+    stopRenewal()
+    lives.stop()
     reflector.stop()
     feed.close()
     signal.removeEventListener('abort', stop)
@@ -198,28 +199,26 @@ async function write(
 }
 
 /** Asks the API server itself whether a version is still the newest of its object. */
-async function isNewest(client: KubeClient, watched: WatchedResource, key: string, version: string): Promise<boolean> {
+async function isNewest(
+  client: KubeClient,
+  clock: Clock,
+  watched: WatchedResource,
+  key: string,
+  version: string,
+): Promise<boolean> {
   const slash = key.indexOf('/')
   const namespace = key.slice(0, slash)
   const path = `${pathOf(namespace === '' ? watched : { ...watched, namespace })}/${key.slice(slash + 1)}`
+  const deadline = new AbortController()
+  const cancel = clock.after(confirmMs, () => deadline.abort())
   try {
-    const { status, body } = await client.get(path, {}, { signal: AbortSignal.timeout(10_000) })
-    const text = await new Response(body as unknown as ReadableStream).text()
+    const { status, body } = await client.get(path, {}, { signal: deadline.signal })
+    const text = Buffer.concat(await body.toArray()).toString('utf8')
     return status === 200 && JSON.parse(text)?.metadata?.resourceVersion === version
   } catch {
     // Unreachable or unreadable: then nobody knows, and what nobody knows has not expired.
     return false
+  } finally {
+    cancel()
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
 }

@@ -1,0 +1,39 @@
+/** Takes back what was to be called. Safe to call late and twice. */
+export type Cancel = () => void
+
+/** Time, so that a run can be replayed: the system's in production, a simulated one in tests. */
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /** Calls once, after so many ms. */
+  after(ms: number, run: () => void): Cancel
+  /** Calls again and again, every so many ms. */
+  every(ms: number, run: () => void): Cancel
+}
+
+/** The time of this machine. */
+export const systemClock: Clock = {
+  now: Date.now,
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+  every(ms, run) {
+    const timer = setInterval(run, ms)
+    return () => clearInterval(timer)
+  },
+}
+
+/** Waits so many ms, or until the signal aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const finish = () => {
+      cancel()
+      signal?.removeEventListener('abort', finish)
+      resolve()
+    }
+    const cancel = clock.after(ms, finish)
+    signal?.addEventListener('abort', finish, { once: true })
+  })
+}
