@@ -90,7 +90,7 @@ const attempt = z
   })
   .openapi('Attempt')
 
-export const delivery = z
+const delivery = z
   .object({
     id: z.string(),
     eventId: z.string(),

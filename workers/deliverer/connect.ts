@@ -4,7 +4,7 @@ import { buildConnector } from 'undici'
 import { type AddressPolicy, literalOf } from '../../shared/webhook/address.ts'
 
 /** A connection was refused by the guard, not by the network. */
-export class RefusedAddressError extends Error {
+class RefusedAddressError extends Error {
   override readonly name = 'RefusedAddressError'
   readonly code = 'RELAY_REFUSED_ADDRESS'
 }

@@ -68,7 +68,7 @@ const defaults: DelivererOptions = {
   tls: {},
 }
 
-/** Jobs of one webhook that one process works on at a time; with 64 deliveries each, more would only wait inside. */
+/** Jobs of one webhook that this process works on at a time however busy it is, each of up to 64 deliveries. */
 const depth = 4
 const largestSettlement = 200
 
@@ -79,7 +79,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const { schedule, random, now, width } = options
   const ledger = createLedger(redis, keys, options.keep)
   const store = createWebhookStore(redis, keys)
-  const lanes = createLanes({ width, depth, now })
+  const lanes = createLanes({ width, depth, spare: options.concurrency / 2, now })
   const sender = createSender({ ...options, policy: deps.policy, connections: width })
   const stopping = new AbortController()
   const process = {

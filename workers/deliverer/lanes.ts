@@ -27,20 +27,24 @@ const longestWait = 30_000
 /**
  * Creates lanes.
  * @param width requests under way per webhook.
- * @param depth jobs per webhook; more are put aside, each until about when its turn comes.
+ * @param depth jobs per webhook that always find a place; more are put aside, each until about when its turn comes,
+ * @param spare unless no more than this many jobs are under way in all.
  */
-export function createLanes({ width, depth, now }: { width: number; depth: number; now(): number }): Lanes {
+export function createLanes(options: { width: number; depth: number; spare: number; now(): number }): Lanes {
+  const { width, depth, spare, now } = options
   const shares = new Map<string, Share>()
+  let total = 0
 
   return {
     enter(webhook) {
       const share = shares.get(webhook) ?? { jobs: 0, running: 0, waiting: [], pace: 0, bookedUntil: 0 }
-      if (share.jobs >= depth) {
-        share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + share.pace / depth, now() + longestWait)
+      if (share.jobs >= depth && total >= spare) {
+        share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + share.pace / share.jobs, now() + longestWait)
         return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
       }
       shares.set(webhook, share)
       share.jobs++
+      total++
       const enteredAt = now()
       return {
         async run(work) {
@@ -58,6 +62,7 @@ export function createLanes({ width, depth, now }: { width: number; depth: numbe
         leave() {
           share.pace = share.pace * 0.8 + (now() - enteredAt) * 0.2
           share.jobs--
+          total--
           if (share.jobs === 0) shares.delete(webhook)
         },
       }

@@ -166,4 +166,20 @@ describe('delivery', () => {
     await settled(webhook.id)
     await until(async () => (await stage.redis.keys(`${stage.keys.own('bull')}:deliveries:wh_*`)).length === 0)
   })
+
+  it('lets an endpoint that never answers hold up no other', async () => {
+    const silent = await receive(() => undefined)
+    const receiver = await receive()
+    const dead = await stage.register(silent.url)
+    const webhook = await stage.register(receiver.url)
+    stage.dispatcher()
+    stage.deliverer({ concurrency: 8, deadline: 10_000, grace: 0 })
+    // One job each, and five times as many for the silent endpoint as there are places.
+    for (let n = 0; n < 40; n++) {
+      await stage.append(podEvent(`web-${n}`))
+      await until(async () => (await stage.ledger.counts(webhook.id)).delivered === n + 1, 3000)
+    }
+    expect(await stage.ledger.counts(dead.id)).toMatchObject({ accepted: 40, pending: 40 })
+    expect(silent.received.length).toBeLessThan(8)
+  })
 })

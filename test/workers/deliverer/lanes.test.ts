@@ -4,7 +4,7 @@ import { createLanes, type Lane } from '../../../workers/deliverer/lanes.ts'
 const isLane = (entry: ReturnType<ReturnType<typeof createLanes>['enter']>): entry is Lane => 'run' in entry
 
 it('runs no more requests of a webhook at a time than it is wide', async () => {
-  const lanes = createLanes({ width: 3, depth: 4, now: Date.now })
+  const lanes = createLanes({ width: 3, depth: 4, spare: 0, now: Date.now })
   const entry = lanes.enter('a')
   if (!isLane(entry)) throw new Error('busy')
   let [running, most] = [0, 0]
@@ -21,7 +21,7 @@ it('runs no more requests of a webhook at a time than it is wide', async () => {
 
 it('puts the jobs of a slow webhook aside, each until later, and no others', () => {
   let clock = 0
-  const lanes = createLanes({ width: 1, depth: 2, now: () => clock })
+  const lanes = createLanes({ width: 1, depth: 2, spare: 0, now: () => clock })
   const [first, second] = [lanes.enter('slow'), lanes.enter('slow')]
   if (!isLane(first) || !isLane(second)) throw new Error('busy')
   clock = 10_000
@@ -34,4 +34,12 @@ it('puts the jobs of a slow webhook aside, each until later, and no others', () 
   expect(new Set(waits).size).toBe(5)
   expect(Math.max(...waits)).toBeLessThanOrEqual(30_000)
   expect(isLane(lanes.enter('other'))).toBe(true)
+})
+
+it('lets a webhook have more while there are places to spare', () => {
+  const lanes = createLanes({ width: 1, depth: 1, spare: 3, now: () => 0 })
+  const entries = Array.from({ length: 5 }, () => lanes.enter('a'))
+  expect(entries.map(isLane)).toEqual([true, true, true, false, false])
+  expect(isLane(lanes.enter('b'))).toBe(true)
+  expect(isLane(lanes.enter('b'))).toBe(false)
 })
