@@ -25,18 +25,20 @@ function encodeContinue(token: ContinueToken): string {
 }
 
 function decodeContinue(token: string): ContinueToken {
+  const refuse = (why: string) => badRequest(`invalid continue token: continue key is not valid: ${why}`)
+  const illegal = token.search(/[^\w-]/)
+  if (illegal >= 0) throw refuse(`illegal base64 data at input byte ${illegal}`)
   let body: unknown
   try {
     body = JSON.parse(Buffer.from(token, 'base64url').toString())
   } catch {
-    throw badRequest('continue key is not valid: illegal base64 data or JSON')
+    throw refuse('invalid character looking for beginning of value')
   }
   const { v, rv, start } = body as { v?: unknown; rv?: unknown; start?: unknown }
-  if (v !== 'meta.k8s.io/v1' || typeof rv !== 'number' || typeof start !== 'string' || start === '') {
-    throw badRequest(`continue key is not valid: incorrect encoded start resourceVersion (version ${String(v)})`)
-  }
-  if (rv === 0)
-    throw badRequest('continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+  if (v !== 'meta.k8s.io/v1') throw refuse(`server does not recognize this encoded version ${JSON.stringify(v ?? '')}`)
+  if (typeof rv !== 'number' || rv === 0)
+    throw refuse('incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+  if (typeof start !== 'string' || start === '') throw refuse('encoded start key empty (version meta.k8s.io/v1)')
   return { resourceVersion: rv, start }
 }
 

@@ -1,5 +1,9 @@
+import { enableCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
-import { createSandbox } from './sandbox.ts'
+
+// Stripping types is most of the time to start; the cache must be on before the first import that it is to help.
+enableCompileCache()
+const { createSandbox } = await import('./sandbox.ts')
 
 const { values } = parseArgs({
   options: {

@@ -31,6 +31,8 @@ export function createWatchSender(
 ): WatchSender {
   let queue: Buffer[] = []
   let isBlocked = false
+  /** Frames that the socket has taken out of the queue: what tells a slow reader from a deaf one. */
+  let sentCount = 0
   let isEnding = false
   let isOver = false
   let cancelVerdict: (() => void) | undefined
@@ -48,12 +50,12 @@ export function createWatchSender(
     finish()
   }
 
-  function judge(waitingBefore: number): void {
+  function judge(sentBefore: number): void {
     cancelVerdict = clock.after(limits.patience, () => {
       cancelVerdict = undefined
       if (isOver || queue.length <= limits.buffer) return
-      if (queue.length >= waitingBefore) cut()
-      else judge(queue.length)
+      if (sentCount === sentBefore) cut()
+      else judge(sentCount)
     })
   }
 
@@ -68,6 +70,7 @@ export function createWatchSender(
         break
       }
     }
+    sentCount += sent
     queue = sent === queue.length ? [] : queue.slice(sent)
     response.uncork()
     if (isEnding && queue.length === 0) finish()
@@ -86,7 +89,7 @@ export function createWatchSender(
       }
       queue.push(frame)
       if (queue.length > limits.buffer * hardFactor) cut()
-      else if (queue.length > limits.buffer && cancelVerdict === undefined) judge(queue.length)
+      else if (queue.length > limits.buffer && cancelVerdict === undefined) judge(sentCount)
     },
     end() {
       isEnding = true

@@ -263,6 +263,8 @@ export function createKubelet(cluster: Cluster, speed: number): Kubelet {
     }
     if (seen.has(uid) || isOver(pod)) return
     seen.add(uid)
+    // Somebody else reports for this one, or did before this kubelet came.
+    if (objectsIn(objectAt(pod, 'status').containerStatuses).length > 0) return
     cluster.later(soon(100, 800), () => {
       const current = cluster.current(pod)
       if (current !== undefined && !isLeaving(current)) start(current)

@@ -68,6 +68,13 @@ describe('listing', () => {
     expect(metadataOf(rest).resourceVersion).toBe(String(sandbox.store.resourceVersion))
   })
 
+  it.each(['!!!', 'bm9wZQ', 'e30'])('refuses the continue token %s', async (token) => {
+    await start(1)
+    const reply = await list(`?limit=1&continue=${token}`)
+    expect(reply.code).toBe(400)
+    expect(reply.json.message).toContain('invalid continue token: continue key is not valid: ')
+  })
+
   it('says nothing about what remains when a selector makes it unknown', async () => {
     await start(6)
     const reply = await list('?limit=1&labelSelector=tier%3Dfront')
