@@ -93,6 +93,13 @@ export function nameResource({ group, resource }: Pick<WatchedResource, 'group' 
   return group === '' ? resource : `${resource}.${group}`
 }
 
+/** The kind in lower case as event types name it: `networkpolicies` to `networkpolicy`, `ingresses` to `ingress`, `pods` to `pod`. */
+export function nameKind({ resource }: Pick<WatchedResource, 'resource'>): string {
+  if (resource.endsWith('ies')) return `${resource.slice(0, -3)}y`
+  if (/(?:ss|x|ch|sh)es$/.test(resource)) return resource.slice(0, -2)
+  return resource === 'endpoints' ? resource : resource.replace(/s$/, '')
+}
+
 /** The path of a collection in the Kubernetes API. */
 export function pathOf(watched: Pick<WatchedResource, 'group' | 'version' | 'resource' | 'namespace'>): string {
   const { group, version, resource, namespace } = watched

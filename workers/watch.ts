@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { connectRedis } from '../infra/node/connect-redis.ts'
 import type { Config } from '../shared/config.ts'
 import { RelayError } from '../shared/errors.ts'
@@ -13,6 +14,8 @@ import { createStatusBoard } from './watcher/status-board.ts'
 import { createStore } from './watcher/store.ts'
 import { watchResource } from './watcher/watcher.ts'
 
+/** How long a stop waits for what is under way to reach the log, ms. */
+const flushMs = 5000
 const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
 /**
@@ -51,10 +54,12 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
     stop() {
       stopped ??= (async () => {
         stopping.abort()
-        await Promise.all(feeds)
+        // Without Redis there is nothing to flush to; its commands would wait for ever.
+        await Promise.race([Promise.all(feeds), setTimeout(flushMs, undefined, { ref: false })])
         board.stop()
-        await client.close()
         redis.disconnect()
+        await Promise.all(feeds)
+        await client.close()
       })()
       return stopped
     },

@@ -68,7 +68,7 @@ function connect() {
   query.set('from', 'state')
   const opened = new EventSource(`/v1/events?${query}`)
   source = opened
-  opened.addEventListener('ready', () => {
+  opened.addEventListener('live', () => {
     isLive = true
     isDirty = true
     showConnection('live', 'live')

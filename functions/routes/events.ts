@@ -28,8 +28,9 @@ const route = createRoute({
     'In a stream, a message without a name is an event: its `data` is one CloudEvent and its `id` the cursor after it.',
     'Before the first one comes `event: ready` with `{"cursor"}`, or `event: reset` with `{"oldest", "reason"}` when events after the',
     'asked place are no longer kept (`trimmed`) or the log was begun anew (`replaced`); the stream then goes on from the oldest.',
-    'A reset may also come later, for a reader that fell too far behind. With `from=state` the current objects come before `ready`, as',
-    '`added` events with `"synthetic": "state"` and without a cursor. A heartbeat moves the last event id forward even when nothing matches.',
+    'A reset may also come later, for a reader that fell too far behind. With `from=state` the current objects follow `ready`, as',
+    '`added` events with `"synthetic": "state"` and without a cursor; `event: live` comes after the last of them.',
+    'A heartbeat moves the last event id forward even when nothing matches.',
   ].join('\n'),
   tags: ['events'],
   request: { query: eventQuery, headers: eventHeaders },
@@ -107,13 +108,16 @@ async function* writePrelude(start: Start, snapshot: Snapshot | undefined): Prel
   // Spread out, so that the clients of a process that ended do not all come back in the same second.
   const retry = frameRetry(1_000 + Math.random() * 3_000)
   const cursor = formatCursor(start.position)
-  const opening =
-    start.lost === undefined ? frameControl('ready', cursor, { cursor }) : frameReset(start.position, start.lost)
   if (snapshot === undefined) {
-    yield joinBytes([retry, opening])
+    const isLost = start.lost !== undefined
+    yield joinBytes([
+      retry,
+      isLost ? frameReset(start.position, start.lost) : frameControl('ready', { cursor }, cursor),
+    ])
     return
   }
-  yield retry
+  // No id before the last object: a client that comes back sooner must get all of them again.
+  yield joinBytes([retry, frameControl('ready', { cursor })])
   yield* snapshot.frames
-  yield opening
+  yield frameControl('live', { cursor }, cursor)
 }

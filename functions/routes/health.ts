@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { toRecord } from '../../shared/redis.ts'
+import { nameFeed, type WatchedResource } from '../../shared/resource.ts'
 import type { AppEnv } from '../deps.ts'
 import type { Services } from '../services.ts'
 
@@ -57,7 +58,9 @@ export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services): void 
   app.openapi(healthRoute, (c) => c.json({ status: 'ok' as const }, 200))
   app.openapi(readyRoute, async (c) => {
     const feeds = await readFeeds(services)
-    const reasons = feeds === undefined ? ['Redis cannot be reached.'] : findReasons(feeds, services.now().getTime())
+    const now = services.now().getTime()
+    const reasons =
+      feeds === undefined ? ['Redis cannot be reached.'] : services.resources.flatMap(checkFeed(feeds, now))
     const streams = services.hub.stats().subscribers
     return c.json(
       { ready: reasons.length === 0, reasons, streams, feeds: feeds ?? {} },
@@ -84,13 +87,15 @@ async function readFeeds({ redis, keys, log }: Services): Promise<Feeds | undefi
   }
 }
 
-/** Says what keeps the relay from being ready; empty when nothing does. */
-function findReasons(feeds: Feeds, now: number): string[] {
-  const entries = Object.entries(feeds)
-  if (entries.length === 0) return ['No watcher has reported yet.']
-  return entries.flatMap(([id, { state, reason, at }]) => {
-    const age = now - Date.parse(at)
+/** Says what keeps a feed from being ready; nothing when it is. */
+function checkFeed(feeds: Feeds, now: number): (watched: WatchedResource) => string[] {
+  return (watched) => {
+    const id = nameFeed(watched)
+    const status = feeds[id]
+    if (status === undefined) return [`${id}: no watcher has reported yet.`]
+    const age = now - Date.parse(status.at)
     if (!(age <= silence)) return [`${id}: the watcher has been silent for ${Math.round(age / 1000)} s.`]
+    const { state, reason } = status
     return state === 'synced' ? [] : [`${id}: ${state}${reason === undefined ? '' : `, ${reason}`}.`]
-  })
+  }
 }

@@ -17,13 +17,17 @@ export const sse: Format = {
   frame: (json, cursor, scope) => `id: ${cursor}\ndata: ${completeEvent(json, cursor, scope)}\n\n`,
 }
 
-/** A message about the stream itself, which a client listens to by name. */
+/**
+ * A message about the stream itself, which a client listens to by name: `ready` says where it begins, `live` that all
+ * current objects were told, `reset` that events are missing.
+ */
 export function frameControl(
-  name: 'ready' | 'reset',
-  cursor: string,
+  name: 'ready' | 'live' | 'reset',
   data: Readonly<Record<string, string>>,
+  id?: string,
 ): Uint8Array {
-  return encodeText(`event: ${name}\nid: ${cursor}\ndata: ${JSON.stringify(data)}\n\n`)
+  const place = id === undefined ? '' : `id: ${id}\n`
+  return encodeText(`event: ${name}\n${place}data: ${JSON.stringify(data)}\n\n`)
 }
 
 /** An object as it is now: without an id, since a client that reconnects before all of them came must get them again. */

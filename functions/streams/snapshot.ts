@@ -1,7 +1,7 @@
 import type { Position } from '../../shared/cursor.ts'
 import { type ObjectData, type RelayEvent, resourceOf } from '../../shared/event.ts'
 import { compileFilter, type Filter } from '../../shared/filter/filter.ts'
-import { nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
+import { nameKind, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
 import type { StateReader } from '../../shared/state.ts'
 import type { BatchEvent } from './batch.ts'
 import { encodeText, frameState } from './frames.ts'
@@ -86,20 +86,13 @@ function toEvent(options: SnapshotOptions, resource: WatchedResource, data: Obje
   const place = data.namespace === '' ? {} : { namespace: data.namespace }
   return {
     specversion: '1.0',
-    id: `${options.cluster}/${data.uid}/${data.resourceVersion}/state`,
+    id: `${options.cluster}/${data.uid}/${data.resourceVersion}-state`,
     source: `/clusters/${options.cluster}${pathOf({ group, version, resource: resource.resource, ...place })}`,
-    type: `k8s.${singularize(resource.resource)}.added`,
+    type: `k8s.${nameKind(resource)}.added`,
     subject: data.namespace === '' ? data.name : `${data.namespace}/${data.name}`,
     time: options.now().toISOString(),
     datacontenttype: 'application/json',
     synthetic: 'state',
     data: { ...data, changes: [] },
   }
-}
-
-/** The kind in lower case, from the plural that Kubernetes forms of it by the rules of English. */
-function singularize(plural: string): string {
-  if (plural.endsWith('ies')) return `${plural.slice(0, -3)}y`
-  if (/(ss|x|ch|sh)es$/.test(plural)) return plural.slice(0, -2)
-  return plural === 'endpoints' ? plural : plural.replace(/s$/, '')
 }

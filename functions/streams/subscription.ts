@@ -34,7 +34,7 @@ export interface StreamOptions {
 /** The message with which a stream says that events are missing and where it goes on. */
 export function frameReset(oldest: Position, reason: Loss): Uint8Array {
   const cursor = formatCursor(oldest)
-  return frameControl('reset', cursor, { oldest: cursor, reason })
+  return frameControl('reset', { oldest: cursor, reason }, cursor)
 }
 
 /**

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createApp } from '../../functions/app.ts'
 import { startServe } from '../../functions/node.ts'
+import { nameFeed, parseResources } from '../../shared/resource.ts'
 import type { Logger } from '../../shared/role.ts'
 import { createAddressPolicy } from '../../shared/webhook/address.ts'
 import { startTestRedis } from '../support/redis.ts'
@@ -192,17 +193,23 @@ test('tells who holds a Lease, until when, and who held it', async () => {
 })
 
 test('is ready only while every feed is in sync and its watcher speaks', async () => {
-  expect((await get('/readyz')).body.reasons).toEqual(['No watcher has reported yet.'])
-  const report = (state: object) => serving.client.hset(keys.own('status'), 'pods', JSON.stringify(state))
-  await report({ state: 'synced', at: new Date().toISOString() })
+  const [podFeed, leaseFeed] = parseResources('pods,leases').map(nameFeed)
+  const reasons = async () => (await get('/readyz')).body.reasons
+  const report = (feed: string | undefined, state: object) =>
+    serving.client.hset(keys.own('status'), String(feed), JSON.stringify(state))
+  const now = () => new Date().toISOString()
+  expect(await reasons()).toEqual([podFeed, leaseFeed].map((feed) => `${feed}: no watcher has reported yet.`))
+  await report(podFeed, { state: 'synced', at: now() })
+  await report(leaseFeed, { state: 'synced', at: now() })
+  await report('/a/feed/of/an/earlier/configuration', { state: 'degraded', at: now() })
   expect(await get('/readyz')).toMatchObject({ status: 200, body: { ready: true, reasons: [] } })
-  await report({ state: 'degraded', reason: 'the API server answers 500', at: new Date().toISOString() })
+  await report(podFeed, { state: 'degraded', reason: 'the API server answers 500', at: now() })
   expect(await get('/readyz')).toMatchObject({
     status: 503,
-    body: { ready: false, reasons: ['pods: degraded, the API server answers 500.'] },
+    body: { ready: false, reasons: [`${podFeed}: degraded, the API server answers 500.`] },
   })
-  await report({ state: 'synced', at: new Date(Date.now() - 31_000).toISOString() })
-  expect((await get('/readyz')).body.reasons[0]).toMatch(/silent for 31 s/)
+  await report(podFeed, { state: 'synced', at: new Date(Date.now() - 31_000).toISOString() })
+  expect((await reasons())[0]).toMatch(/silent for 31 s/)
 })
 
 test('lists every route in its OpenAPI document', async () => {

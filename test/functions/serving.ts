@@ -184,6 +184,7 @@ export function listen(url: string, query: string, headers: Record<string, strin
     void messages.push({ type: event.type, id: event.lastEventId, data: JSON.parse(event.data) })
   source.onmessage = collect
   source.addEventListener('ready', collect)
+  source.addEventListener('live', collect)
   source.addEventListener('reset', collect)
   return {
     messages,

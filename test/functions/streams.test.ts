@@ -102,18 +102,19 @@ test('hands over from state to live with no gap while objects change', async () 
   await until(() => listeners.every((listener) => names(listener).at(-1) === 'end'))
   for (const listener of listeners) {
     const known = new Map<string, number>()
-    let ready = -1
+    let live = -1
     listener.messages.forEach(({ type, data, id }, index) => {
-      if (type === 'ready') ready = index
+      if (type === 'live') live = index
       if (type !== 'message' || !data.data.name?.startsWith('s-')) return
       const round = Number(data.data.round)
       // Each version is told once: by the state or by a live event.
       expect(round, `${data.data.name} at ${index}`).toBeGreaterThan(known.get(data.data.name) ?? -1)
       known.set(data.data.name, round)
-      expect(data.synthetic === 'state').toBe(ready === -1)
-      expect(id === '').toBe(ready === -1)
+      expect(data.synthetic === 'state').toBe(live === -1)
+      expect(id === '').toBe(live === -1)
     })
-    expect(ready).toBeGreaterThanOrEqual(count)
+    expect(listener.messages[0]).toMatchObject({ type: 'ready', id: '' })
+    expect(live).toBeGreaterThanOrEqual(count)
     expect(known.size).toBe(count)
     for (const [name, round] of latest) expect(known.get(name)).toBe(round)
   }
