@@ -149,21 +149,14 @@ export function comparePods(old: PodData | undefined, next: PodData): Change[] {
 
 function compareContainers(old: ContainerData | undefined, next: ContainerData): Change[] {
   const changes: Change[] = []
-  // The count is not always monotonic, so a new end of the last run counts as well; one version may hide several restarts.
-  const hasNewEnd =
-    next.last !== undefined && old !== undefined && JSON.stringify(old.last) !== JSON.stringify(next.last)
-  const more = next.restarts - (old?.restarts ?? 0)
-  if (more > 0 || hasNewEnd) {
+  const before = old?.restarts ?? 0
+  // The kubelet tells of the end first (lastState, waiting) and counts when it starts again; the count may also fall, when
+  // dead containers were cleaned up, or stand still. One version may hide several restarts.
+  const isRunAgain = next.restarts === before && next.state === 'running' && hasNewEnd(old, next)
+  if (next.restarts > before || (next.restarts < before && next.last !== undefined) || isRunAgain) {
     const { finishedAt: _, ...end } = next.last ?? {}
-    const count = Math.max(1, more)
-    changes.push({
-      type: 'restarted',
-      container: next.name,
-      from: old?.restarts ?? 0,
-      to: next.restarts,
-      count,
-      ...end,
-    })
+    const count = Math.max(1, next.restarts - before)
+    changes.push({ type: 'restarted', container: next.name, from: before, to: next.restarts, count, ...end })
   }
   const waits = troubleOf(next)
   const waited = old === undefined ? undefined : troubleOf(old)
@@ -181,4 +174,8 @@ function compareContainers(old: ContainerData | undefined, next: ContainerData):
 /** Why a container waits, where that is no part of an ordinary start. */
 function troubleOf({ state, reason }: ContainerData): string | undefined {
   return state === 'waiting' && reason !== undefined && !starting.has(reason) ? reason : undefined
+}
+
+function hasNewEnd(old: ContainerData | undefined, next: ContainerData): boolean {
+  return next.last !== undefined && old !== undefined && JSON.stringify(old.last) !== JSON.stringify(next.last)
 }

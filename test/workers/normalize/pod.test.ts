@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { KubeObject } from '../../../workers/kube/object.ts'
-import { comparePods, type PodData, podNormalizer } from '../../../workers/normalize/pod.ts'
+import { type ContainerData, comparePods, type PodData, podNormalizer } from '../../../workers/normalize/pod.ts'
 import { computeColumns } from '../../../workers/normalize/pod-status.ts'
 
 type Fields = Record<string, unknown>
@@ -255,6 +255,29 @@ describe('the changes of a pod', () => {
     const old = { ...base, containers: [{ ...c, restarts: 2, last: { exitCode: 1, finishedAt: 't1' } }] }
     const next = { containers: [{ ...c, restarts: 2, last: { exitCode: 1, finishedAt: 't2' } }] }
     expect(change(next, old)).toMatchObject([{ type: 'restarted', count: 1 }])
+  })
+
+  it('tell a restart once, though its end is told before it is counted', () => {
+    const last = { exitCode: 1, reason: 'Error', finishedAt: 't1' }
+    const versions: ContainerData[] = [
+      { ...c, ready: true },
+      { ...c, state: 'terminated', reason: 'Error', exitCode: 1 },
+      { ...c, state: 'waiting', reason: 'CrashLoopBackOff', last },
+      { ...c, restarts: 1, last },
+      { ...c, restarts: 1, ready: true, last },
+    ]
+    const told = versions.slice(1).flatMap((next, index) => {
+      const old = { ...base, containers: versions.slice(index, index + 1) }
+      return comparePods(old, { ...base, containers: [next] })
+    })
+    expect(told.map(({ type }) => type)).toEqual(['waiting', 'restarted'])
+  })
+
+  it('tell a restart where the count fell, since the kubelet forgets containers that it cleaned up', () => {
+    const old = { ...base, containers: [{ ...c, restarts: 5, last: { exitCode: 1 } }] }
+    expect(change({ containers: [{ ...c, restarts: 1, last: { exitCode: 1 } }] }, old)).toMatchObject([
+      { type: 'restarted', from: 5, to: 1, count: 1 },
+    ])
   })
 
   it('of a new pod are what it already is', () => {
