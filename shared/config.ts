@@ -3,11 +3,13 @@ import {
   choice,
   cidrs,
   decimal,
+  duration,
   integer,
   type Role,
   redisUrl,
   type Setting,
   secret,
+  size,
   text,
 } from './config/setting.ts'
 import { suggest } from './config/suggest.ts'
@@ -149,6 +151,24 @@ export const settings = {
     max: 1_000_000_000,
     unit: 'events',
     meaning: 'How many events the log keeps for replay.',
+    roles: ['up', 'watch'],
+  }),
+  logBytes: size({
+    name: 'RELAY_LOG_BYTES',
+    flag: 'log-bytes',
+    default: 512 * 2 ** 20,
+    min: 2 ** 20,
+    max: 2 ** 40,
+    meaning: 'How much the log keeps for replay, in JSON of events.',
+    roles: ['up', 'watch'],
+  }),
+  logAge: duration({
+    name: 'RELAY_LOG_AGE',
+    flag: 'log-age',
+    default: 7 * 86_400_000,
+    min: 60_000,
+    max: 3650 * 86_400_000,
+    meaning: 'How long the log keeps events for replay.',
     roles: ['up', 'watch'],
   }),
   logLevel: choice(['trace', 'debug', 'info', 'warn', 'error'], {

@@ -1,11 +1,16 @@
 /** The names of everything that one cluster's relay keeps in Redis; all share a hash tag, so that one script may touch them. */
 export interface Keys {
-  /** Hash: `epoch`, `seq` (newest entry), `first` (oldest kept entry). */
+  /**
+   * Hash: `epoch`, `seq` (newest entry), `first` (oldest kept entry), `bytes` (of all entries ever), `server` (that it was
+   * written on), `past` (earlier epochs, each with the last entry that it shares with this one).
+   */
   meta: string
-  /** Stream: entry `<seq>-0` holds field `e`, an event's JSON. Sequence numbers have no gaps. */
+  /** Stream: entry `<seq>-0` holds `e`, an event's JSON, and `b`, the bytes of all events before. Numbers have no gaps. */
   log: string
-  /** Hash per feed (one watched collection): writer's lease and fence, batch number, resourceVersion. */
+  /** Hash per feed (one watched collection): writer's lease and fence, batch number, resourceVersion, what it covers. */
   feed(id: string): string
+  /** Sorted set: ids of feeds by the time of their last claim, in ms. */
+  feeds: string
   /** Hash per resource: `<namespace>/<name>` to `<seq> <record JSON>`, the known set. */
   objects(resource: string): string
   /** Sorted set per resource, all scores 0: the keys of the known set in order. */
@@ -25,6 +30,7 @@ export function createKeys(cluster: string): Keys {
     meta: `${tag}:meta`,
     log: `${tag}:log`,
     feed: (id) => `${tag}:feed:${id}`,
+    feeds: `${tag}:feeds`,
     objects: (resource) => `${tag}:objects:${resource}`,
     index: (resource) => `${tag}:index:${resource}`,
     terms: (object) => `${tag}:terms:${object}`,

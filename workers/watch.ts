@@ -44,7 +44,8 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   const board = createStatusBoard(redis, keys, log)
   const stopping = new AbortController()
   const owner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
-  const store = createStore({ redis, keys, keepEntries: config.logEntries })
+  const keep = { keepEntries: config.logEntries, keepBytes: config.logBytes, keepMs: config.logAge }
+  const store = createStore({ redis, keys, ...keep })
   const deps = { client, store, cluster, owner, board, log }
   log.info({ cluster, server: client.server, source: choice.source }, 'watching')
   const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))

@@ -98,8 +98,14 @@ export function createHub(deps: {
           head = position
           for (const subscriber of subscribers) subscriber.wake()
         },
-        onEntries({ entries }) {
+        onEntries({ epoch, entries }) {
           if (tail !== controller) return
+          if (head !== undefined && head.epoch !== epoch) {
+            // The log moved to another epoch and lost nothing: readers find their places in it through Redis.
+            flush()
+            ring.clear()
+            head = { epoch, seq: head.seq }
+          }
           waiting = waiting.length === 0 ? entries : waiting.concat(entries)
           const rest = lastFlush + limits.coalesce - performance.now()
           if (rest <= 0) flush()

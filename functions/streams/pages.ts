@@ -1,5 +1,5 @@
 import type { Position } from '../../shared/cursor.ts'
-import type { Bounds, LogReader } from '../../shared/log/reader.ts'
+import { type Bounds, type LogReader, resolvePosition } from '../../shared/log/reader.ts'
 import { type Batch, createBatch } from './batch.ts'
 
 /** Why a position cannot be read from: retention took what follows it, or it belongs to another life of the log. */
@@ -54,13 +54,16 @@ export function createPages(reader: LogReader, { size = 128, keep = 16 } = {}): 
       if (lost !== undefined) {
         return { type: 'gone', reason: lost, oldest: { epoch: bounds.epoch, seq: bounds.first - 1 } }
       }
-      return isThere ? { type: 'batch', batch } : { type: 'end' }
+      if (isThere) return { type: 'batch', batch }
+      // The log moved to another epoch and holds what follows all the same.
+      const isMoved = position.epoch !== bounds.epoch && position.seq < bounds.last
+      return isMoved ? this.after({ epoch: bounds.epoch, seq: position.seq }) : { type: 'end' }
     },
   }
 }
 
 /** Says why a position cannot be read from; undefined when it can. */
 export function findLoss(position: Position, bounds: Bounds): Loss | undefined {
-  if (position.epoch !== bounds.epoch || position.seq > bounds.last) return 'replaced'
-  return position.seq < bounds.first - 1 ? 'trimmed' : undefined
+  if (resolvePosition(position, bounds) !== undefined) return undefined
+  return resolvePosition(position, { ...bounds, first: 1 }) === undefined ? 'replaced' : 'trimmed'
 }

@@ -110,6 +110,53 @@ function number<T extends number | undefined>(
   }
 }
 
+/** A time, in ms: `7d`, `12h`, `90s`. */
+export function duration(row: NumberRow<number>): Setting<number> {
+  return quantity('duration', 'a duration such as 7d, 12h, 30m or 90s', durationUnits, row)
+}
+
+/** A number of bytes: `512MiB`. */
+export function size(row: NumberRow<number>): Setting<number> {
+  return quantity('size', 'a size such as 512MiB or 2GiB', sizeUnits, row)
+}
+
+/** Largest first, so that a value is written in the largest unit that it is a whole number of. */
+type Units = readonly (readonly [name: string, value: number])[]
+
+const durationUnits: Units = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+]
+
+const sizeUnits: Units = [
+  ['GiB', 2 ** 30],
+  ['MiB', 2 ** 20],
+  ['KiB', 2 ** 10],
+  ['B', 1],
+]
+
+function quantity(type: string, noun: string, units: Units, row: NumberRow<number>): Setting<number> {
+  const { min, max, unit: _, ...rest } = row
+  const write = (value: number) => {
+    const [name, factor] = units.find(([, factor]) => value % factor === 0) ?? ['', 1]
+    return `${value / factor}${name}`
+  }
+  return {
+    ...rest,
+    type,
+    allowed: `${noun}, from ${write(min)} to ${write(max)}`,
+    read(text) {
+      const match = /^(\d+)([a-z]+)$/i.exec(text)
+      const factor = units.find(([name]) => name.toLowerCase() === match?.[2]?.toLowerCase())?.[1]
+      const value = factor === undefined ? Number.NaN : Number(match?.[1]) * factor
+      return value >= min && value <= max ? value : undefined
+    },
+    write,
+  }
+}
+
 export function choice<const T extends string>(choices: readonly T[], row: Row<NoInfer<T>>): Setting<T> {
   return {
     ...row,

@@ -18,14 +18,17 @@ export interface Bounds {
   first: number
   /** The newest entry, 0 while there is none. */
   last: number
+  /** Earlier epochs, each with the last entry that it shares with this one. */
+  past: readonly Position[]
 }
 
 /** What following the log yields: the next entries, in order and without a gap, or that the place is no longer there. */
 export type LogStep =
+  /** Their epoch may be another than that of the position before: the log moved, and lost nothing that was seen. */
   | { type: 'entries'; epoch: string; entries: LogEntry[] }
   /** Nothing new for a while; everything up to `position` was seen. */
   | { type: 'idle'; position: Position }
-  /** The reader was overtaken by retention, or the log began a new life; reading goes on from `oldest`. */
+  /** The reader was overtaken by retention, or saw what the log has lost; reading goes on from `oldest`. */
   | { type: 'reset'; oldest: Position }
 
 /** Reads the log of one cluster. */
@@ -44,20 +47,22 @@ export interface LogReader {
   seek(time: number): Promise<Position>
 }
 
+const boundsFields = ['epoch', 'seq', 'first', 'past'] as const
+
 /** Creates a reader; `redis` is not blocked by any of its commands. */
 export function createLogReader(redis: RedisClient, keys: Keys): LogReader {
   return {
     async bounds() {
       // A log that nobody wrote to yet has no epoch; whoever needs a cursor into it first gives it one.
-      const bounds = toBounds(await redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'))
+      const bounds = toBounds(await redis.call('HMGET', keys.meta, ...boundsFields))
       if (bounds.epoch !== '') return bounds
       await redis.call('HSETNX', keys.meta, 'epoch', createEpoch())
-      return toBounds(await redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'))
+      return toBounds(await redis.call('HMGET', keys.meta, ...boundsFields))
     },
     oldest: oldestOf,
     async check(position) {
       const bounds = await this.bounds()
-      if (!isReadable(position, bounds)) {
+      if (resolvePosition(position, bounds) === undefined) {
         throw new RelayError('gone', 'The events after this cursor are no longer kept; start from the oldest cursor.', {
           oldest: formatCursor(oldestOf(bounds)),
         })
@@ -91,20 +96,24 @@ export async function* followLog(
   const { signal, block = 1000, limit = 500 } = options
   let position = from
   while (!signal.aborted) {
-    // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries.
+    // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries, and a
+    // new epoch is noticed with the first read from it.
     const [answer, meta] = await Promise.all([
       redis.call('XREAD', 'COUNT', limit, 'BLOCK', block, 'STREAMS', keys.log, `${position.seq}-0`),
-      redis.call('HMGET', keys.meta, 'epoch', 'seq', 'first'),
+      redis.call('HMGET', keys.meta, ...boundsFields),
     ])
     if (signal.aborted) return
     const bounds = toBounds(meta)
     const entries = toEntries(entriesOf(answer))
     const first = entries[0]
-    const readable = first === undefined ? isReadable(position, bounds) : first.seq === position.seq + 1
-    if (!readable || position.epoch !== bounds.epoch) {
+    // What was trimmed after the read has been read all the same.
+    const kept = first === undefined ? bounds : { ...bounds, first: first.seq }
+    const place = resolvePosition(position, kept)
+    if (place === undefined) {
       position = oldestOf(bounds)
       yield { type: 'reset', oldest: position }
     } else if (first === undefined) {
+      position = place
       yield { type: 'idle', position }
     } else {
       position = { epoch: bounds.epoch, seq: first.seq + entries.length - 1 }
@@ -113,17 +122,27 @@ export async function* followLog(
   }
 }
 
+/**
+ * Finds a position in the log as it is now: the same number, in the present epoch, if the log still holds all that was
+ * read up to there, and all that follows. Undefined: entries were trimmed, or lost, and the reader has to be told.
+ */
+export function resolvePosition({ epoch, seq }: Position, bounds: Bounds): Position | undefined {
+  const last = epoch === bounds.epoch ? bounds.last : bounds.past.find((past) => past.epoch === epoch)?.seq
+  return last === undefined || seq > last || seq < bounds.first - 1 ? undefined : { epoch: bounds.epoch, seq }
+}
+
 function oldestOf(bounds: Bounds): Position {
   return { epoch: bounds.epoch, seq: bounds.first - 1 }
 }
 
-function isReadable(position: Position, bounds: Bounds): boolean {
-  return position.epoch === bounds.epoch && position.seq >= bounds.first - 1 && position.seq <= bounds.last
-}
-
 function toBounds(answer: unknown): Bounds {
-  const [epoch, last, first] = answer as (string | null)[]
-  return { epoch: epoch ?? '', first: Number(first ?? 1), last: Number(last ?? 0) }
+  const [epoch, last, first, past] = answer as (string | null)[]
+  return {
+    epoch: epoch ?? '',
+    first: Number(first ?? 1),
+    last: Number(last ?? 0),
+    past: [...(past ?? '').matchAll(/(\S+) (\S+)/g)].map(([, name = '', seq]) => ({ epoch: name, seq: Number(seq) })),
+  }
 }
 
 /** The entries of the one stream in an XREAD answer, which is a list or, in RESP3, a map. */

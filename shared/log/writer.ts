@@ -2,6 +2,7 @@ import type { Keys } from '../keys.ts'
 import { type RedisClient, toRecord } from '../redis.ts'
 import { createEpoch } from './epoch.ts'
 import { appendScript, claimScript, releaseScript, renewEpochScript } from './scripts.ts'
+import type { Seen } from './seen.ts'
 
 /** What one batch does to the log, in order. */
 export type Operation =
@@ -32,7 +33,9 @@ export type ClaimAnswer = ({ held: false } & Claim) | { held: true; owner: strin
 
 /**
  * `ok` and `duplicate` (this very batch was appended before: a command resent after a reconnect) both mean that it is in
- * the log; otherwise nothing was written: `fenced` another writer took the feed, `epoch` or `conflict` Redis is not where we left it.
+ * the log; otherwise nothing was written. `fenced`: another writer took the feed. `epoch`: the log lives on another server,
+ * or in another life; the feed goes on from what a new claim finds stored. `conflict`: Redis is not where we left it and
+ * nothing tells why, so that no older cursor can be trusted; the epoch must be renewed.
  */
 export type AppendAnswer =
   | { outcome: 'ok' | 'duplicate'; from: number; to: number }
@@ -57,30 +60,61 @@ export interface LogWriter {
   claim(owner: string, leaseMs: number): Promise<ClaimAnswer>
   append(batch: Batch): Promise<AppendAnswer>
   release(fence: string): Promise<void>
-  /** Makes all older cursors invalid; for a Redis that lost entries. */
+  /** Makes all older cursors invalid, unless another feed did so since this one met a `conflict`. */
   renewEpoch(fence: string): Promise<void>
 }
 
-/** Creates the writer of one feed. `resource` is the known set that it keeps, `keepEntries` the log's retention. */
-export function createLogWriter(deps: {
+export interface LogWriterDeps {
   redis: RedisClient
   keys: Keys
   feed: string
+  /** The known set that the feed keeps, and the part of it that is its own; undefined: all. */
   resource: string
+  namespace?: string | undefined
+  /** Retention. The newest entry is always kept, and each append removes no more than a bounded number of old ones. */
   keepEntries: number
-}): LogWriter {
-  const { redis, keys } = deps
+  /** Of events' JSON. */
+  keepBytes?: number | undefined
+  /** By the `time` of events, in ms. */
+  keepMs?: number | undefined
+  /** What this process saw; the same for all of its feeds. */
+  seen?: Seen | undefined
+  /** ms since 1970. */
+  now?: (() => number) | undefined
+}
+
+/**
+ * Creates the writer of one feed.
+ *
+ * A Redis may go back in time: a replica that missed writes is promoted, an older append-only file is put back. Entries
+ * that readers saw are gone then, and their numbers must not mean something else under the same epoch. So the log remembers
+ * the server that it was written on, by its replication id, and every append checks it in the script, whoever sends it and
+ * by whatever connection: on another server nothing is appended before a claim has begun a new epoch there. That epoch
+ * remembers the last entry that it shares with the one before, so that a reader who saw nothing that was lost goes on
+ * unharmed, and one who did is told. A restart that lost nothing therefore costs the readers nothing.
+ *
+ * Where a proxy hides the replication id, a log that ends before what this process saw still is a `conflict`.
+ */
+export function createLogWriter(deps: LogWriterDeps): LogWriter {
+  const { redis, keys, resource, keepEntries, keepBytes, keepMs, seen, now = Date.now } = deps
   const feed = keys.feed(deps.feed)
+  /** The epoch that a renewal is to end: where entries were found missing, else the one that was claimed in. */
+  let ending = ''
+  let claimed = ''
   return {
     async claim(owner, leaseMs) {
-      const answer = (await claimScript.run(redis, [keys.meta, feed], [owner, leaseMs, createEpoch()])) as string[]
-      const [kind, ...rest] = answer
+      const touched = [keys.meta, feed, keys.feeds]
+      const args = [owner, leaseMs, createEpoch(), deps.feed, resource, deps.namespace ?? '']
+      const [kind, ...rest] = (await claimScript.run(redis, touched, args)) as string[]
       if (kind === 'held') return { held: true, owner: rest[0] ?? '', msLeft: Number(rest[1]) }
       const fields = toRecord(rest.slice(4))
+      const epoch = rest[1] ?? ''
+      seen?.raise(epoch, Number(rest[2]))
+      claimed = epoch
       return {
         held: false,
         fence: rest[0] ?? '',
-        epoch: rest[1] ?? '',
+        epoch,
         seq: Number(rest[2]),
         batch: Number(fields.batch ?? 0),
         resourceVersion: fields.rv ?? '',
@@ -90,7 +124,11 @@ export function createLogWriter(deps: {
     async append(batch) {
       const lists: string[] = []
       const args: (string | number)[] = [batch.fence, batch.epoch, batch.batch, batch.resourceVersion, batch.note]
-      args.push(deps.keepEntries, batch.seen)
+      args.push(Math.max(batch.seen, seen?.in(batch.epoch) ?? 0), keepEntries)
+      args.push(
+        keepBytes ?? Number.MAX_SAFE_INTEGER,
+        keepMs === undefined ? '' : new Date(now() - keepMs).toISOString(),
+      )
       for (const operation of batch.operations) {
         switch (operation.op) {
           case 'event':
@@ -106,19 +144,22 @@ export function createLogWriter(deps: {
             args.push('T', 5 + lists.push(keys.terms(operation.key)), operation.term, operation.keep)
         }
       }
-      const touched = [keys.meta, keys.log, feed, keys.objects(deps.resource), keys.index(deps.resource), ...lists]
+      const touched = [keys.meta, keys.log, feed, keys.objects(resource), keys.index(resource), ...lists]
       const [outcome, from, to] = (await appendScript.run(redis, touched, args)) as [
         AppendAnswer['outcome'],
         ...string[],
       ]
-      if (outcome === 'ok' || outcome === 'duplicate') return { outcome, from: Number(from), to: Number(to) }
-      return { outcome }
+      if (outcome === 'conflict') ending = batch.epoch
+      if (outcome !== 'ok' && outcome !== 'duplicate') return { outcome }
+      seen?.raise(batch.epoch, Number(to))
+      return { outcome, from: Number(from), to: Number(to) }
     },
     async release(fence) {
       await releaseScript.run(redis, [feed], [fence])
     },
     async renewEpoch(fence) {
-      await renewEpochScript.run(redis, [keys.meta, feed], [fence, createEpoch()])
+      await renewEpochScript.run(redis, [keys.meta, feed], [fence, ending || claimed, createEpoch()])
+      ending = ''
     },
   }
 }

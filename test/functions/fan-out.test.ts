@@ -71,7 +71,7 @@ function createFakeReader() {
   const turn = () => new Promise((resolve) => setImmediate(resolve))
   const reader: LogReader = {
     async bounds() {
-      const bounds = { epoch: log.epoch, first: log.first, last: log.entries.length }
+      const bounds = { epoch: log.epoch, first: log.first, last: log.entries.length, past: [] }
       await turn()
       return bounds
     },

@@ -162,6 +162,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
       await renew()
       // Whoever leads next, ourselves included, finds its place from what is stored.
       if (step.type === 'reset') throw new LeadLost('reset')
+      if ((step.type === 'entries' ? step.epoch : step.position.epoch) !== position.epoch) throw new LeadLost('epoch')
       await inTurn(async () => {
         await refresh()
         if (step.type === 'entries') await dispatch(step.entries)

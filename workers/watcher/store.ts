@@ -1,12 +1,13 @@
 import type { Keys } from '../../shared/keys.ts'
-import { createLogWriter, type LogWriter } from '../../shared/log/writer.ts'
+import { createSeen } from '../../shared/log/seen.ts'
+import { createLogWriter, type LogWriter, type LogWriterDeps } from '../../shared/log/writer.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import { createStateReader, type StateReader } from '../../shared/state.ts'
 
 /** Where a watcher keeps everything that must outlive it. */
 export interface Store {
-  /** The writer of one feed, which keeps the known set of one resource. */
-  openWriter(feed: string, resource: string): LogWriter
+  /** The writer of one feed, which keeps the known set of one resource, or of that in one namespace. */
+  openWriter(feed: string, resource: string, namespace?: string): LogWriter
   state: StateReader
   /** Keeps bytes of a feed that nobody could read, for people to look at. */
   keepDeadLetter(feed: string, bytes: Uint8Array): Promise<void>
@@ -16,11 +17,14 @@ export interface Store {
 const deadLetterSeconds = 7 * 86_400
 const deadLetterBytes = 1_000_000
 
-/** Creates the store of one cluster. `keepEntries`: the log's retention. */
-export function createStore(deps: { redis: RedisClient; keys: Keys; keepEntries: number }): Store {
-  const { redis, keys, keepEntries } = deps
+/** Creates the store of one cluster, for all feeds of a process. `keep…`: the log's retention. */
+export function createStore(
+  deps: { redis: RedisClient; keys: Keys } & Pick<LogWriterDeps, 'keepEntries' | 'keepBytes' | 'keepMs'>,
+): Store {
+  const { redis, keys } = deps
+  const seen = createSeen()
   return {
-    openWriter: (feed, resource) => createLogWriter({ redis, keys, feed, resource, keepEntries }),
+    openWriter: (feed, resource, namespace) => createLogWriter({ ...deps, feed, resource, namespace, seen }),
     state: createStateReader(redis, keys),
     async keepDeadLetter(feed, bytes) {
       const text = new TextDecoder().decode(bytes.subarray(0, deadLetterBytes))

@@ -48,7 +48,7 @@ type Loss = 'stopped' | 'fenced' | 'epoch' | 'conflict'
 export async function watchResource(watched: WatchedResource, deps: WatcherDeps, signal: AbortSignal): Promise<void> {
   const feedId = nameFeed(watched)
   const log = deps.log.child({ feed: feedId })
-  const writer = deps.store.openWriter(feedId, nameResource(watched))
+  const writer = deps.store.openWriter(feedId, nameResource(watched), watched.namespace)
   const clock = deps.clock ?? systemClock
   let isRewound = false
   while (!signal.aborted) {

@@ -6,7 +6,7 @@ import { followingOf, placeIn } from '../../../workers/dispatcher/place.ts'
 import { groupIntoJobs } from '../../../workers/dispatcher/sweep.ts'
 import { podEvent } from '../deliverer/stage.ts'
 
-const bounds = { epoch: 'e', first: 11, last: 20 }
+const bounds = { epoch: 'e', first: 11, last: 20, past: [] }
 
 describe('matching', () => {
   const subscriber = (id: string, start: number, phase?: string): Subscriber => ({
