@@ -29,11 +29,20 @@ describe.runIf(hasCurl)('the commands', () => {
     data = await mkdtemp(join(tmpdir(), 'relay-readme-'))
     relay = startRelay(['up', '--sandbox', '--port', '0'], { RELAY_DATA: data, RELAY_SANDBOX_RATE: '50' })
     url = await awaitSummary(relay)
-    const answer = await fetch(`${url}/v1/webhooks`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{"url":"http://127.0.0.1:9/"}',
-    })
+    const create = () =>
+      fetch(`${url}/v1/webhooks`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"url":"http://127.0.0.1:9/"}',
+      })
+    // On a busy machine the summary may come before the connection to Redis; until then the answer is 503.
+    const answer = await vi.waitUntil(
+      async () => {
+        const response = await create()
+        return response.status === 201 && response
+      },
+      { timeout: 20_000, interval: 200 },
+    )
     webhook = ((await answer.json()) as { id: string }).id
     const leader = async () => (await fetch(`${url}/v1/leases/payments/ledger-leader`)).status
     await vi.waitUntil(async () => (await leader()) === 200, { timeout: 20_000 })
