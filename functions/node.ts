@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
-import { Redis } from 'ioredis'
+import { openRedis, type RedisConnection } from '../infra/node/connect-redis.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
@@ -77,8 +77,8 @@ export async function startServe(
 }
 
 /** Connects for ever, and refuses commands meanwhile: a caller is told to come back rather than left to wait. */
-function connectForRequests(url: string, log: Logger): { redis: Redis; close(): void } {
-  const redis = new Redis(url, {
+function connectForRequests(url: string, log: Logger): { redis: RedisConnection; close(): void } {
+  const redis = openRedis(url, {
     connectionName: 'relay-serve',
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -106,7 +106,7 @@ function connectForRequests(url: string, log: Logger): { redis: Redis; close(): 
 
 /** Connects once: the tail says that it failed, and asks for a new connection when it tries again. */
 function connectForTail(url: string, log: Logger): Connection {
-  const redis = new Redis(url, {
+  const redis = openRedis(url, {
     connectionName: 'relay-tail',
     maxRetriesPerRequest: 0,
     // Longer than its reads block, so that a half-open connection does not look like a quiet log.

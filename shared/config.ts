@@ -43,7 +43,8 @@ export const settings = {
     flag: 'redis-url',
     default: undefined,
     defaultMeaning: 'a private server',
-    meaning: 'The Redis or Valkey server (6.2 or newer) that holds the event log.',
+    meaning:
+      'The Redis or Valkey server (6.2 or newer) that holds the event log; redis+cluster:// or redis+sentinel:// for several.',
     roles: everywhere,
   }),
   kubeconfig: text({

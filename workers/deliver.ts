@@ -33,9 +33,7 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
   const redis = connectRedis(config.redisUrl, { log, name: 'deliver' })
   const tail = connectRedis(config.redisUrl, { log, name: 'dispatch-tail' })
   // The worker blocks for up to 10 s, and watches over its connection itself.
-  const jobs = redis.duplicate({ connectionName: 'relay-deliver-jobs', socketTimeout: 30_000 })
-  // The connections above speak for all: they lose the same server.
-  jobs.on('error', (error) => log.debug({ error: error.message }, 'the connection of the queue failed'))
+  const jobs = connectRedis(config.redisUrl, { log, name: 'deliver-jobs', silenceMs: 30_000, isQuiet: true })
   const queue = createDeliveryQueue(redis, keys, (error) => log.debug({ error: error.message }, 'queue'))
   const deliverer = startDeliverer({
     redis,

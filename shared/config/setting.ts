@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js'
+import { maskRedisAddress, parseRedisAddress, redisAddressForms } from './redis-address.ts'
 
 /** Commands that read settings. */
 export type Role = 'up' | 'watch' | 'serve' | 'deliver'
@@ -167,15 +168,15 @@ export function choice<const T extends string>(choices: readonly T[], row: Row<N
   }
 }
 
-/** The address of a Redis server; its password is a secret. */
+/** The address of Redis: a server, a cluster, or sentinels; its passwords are secret. */
 export function redisUrl(row: Row<string | undefined>): Setting<string | undefined> {
   return {
     ...row,
     type: 'URL',
-    allowed: 'redis://[user:password@]host[:port][/database], or rediss:// for TLS',
-    read: (value) => (/^rediss?:\/\/[^/]/i.test(value) && URL.canParse(value) ? value : undefined),
+    allowed: redisAddressForms,
+    read: (value) => (parseRedisAddress(value) === undefined ? undefined : value),
     write: (value) => value,
-    mask: (value) => value.replace(/^(\w+:\/\/)?.*@/, '$1***@').replace(/([?&]password=)[^&]*/gi, '$1***'),
+    mask: maskRedisAddress,
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DelayedError, Worker } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { RedisConnection } from '../../infra/node/connect-redis.ts'
 import type { Keys } from '../../shared/keys.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger, Running } from '../../shared/role.ts'
@@ -23,7 +23,7 @@ import { createSender } from './send.ts'
 export interface DelivererDeps {
   redis: RedisClient
   /** The queue's; it makes a second one from it to block on. */
-  jobs: Redis
+  jobs: RedisConnection
   keys: Keys
   queue: DeliveryQueue
   log: Logger

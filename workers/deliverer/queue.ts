@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq'
-import type { Redis } from 'ioredis'
+import type { RedisConnection } from '../../infra/node/connect-redis.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { type DeliveryJob, jobId, jobOptions, queueName } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
@@ -14,7 +14,11 @@ export interface DeliveryQueue {
 }
 
 /** Creates the producers' end of the queue; `redis` stays the caller's to close. */
-export function createDeliveryQueue(redis: Redis, keys: Keys, onError: (error: Error) => void): DeliveryQueue {
+export function createDeliveryQueue(
+  redis: RedisConnection,
+  keys: Keys,
+  onError: (error: Error) => void,
+): DeliveryQueue {
   const queue = new Queue<DeliveryJob>(queueName, { connection: redis, prefix: createWebhookKeys(keys).queue })
   queue.on('error', onError)
   return {
