@@ -233,7 +233,8 @@ const table: Table = {
       }
     },
     failed(state, { failure }, env) {
-      const cannot = failure.kind === 'unsupported' || failure.kind === 'server'
+      // An object that is too large for a frame is none for a list, which would otherwise never get past it.
+      const cannot = failure.kind === 'unsupported' || failure.kind === 'server' || failure.kind === 'protocol'
       if (!cannot) return syncFailed(state, failure, env)
       return list({ ...state.memory, pagedUntil: env.now + pagedMs }, state.floor, false)
     },
