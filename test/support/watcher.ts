@@ -1,9 +1,11 @@
 import { KubeConfig } from '@kubernetes/client-node'
 import { Redis } from 'ioredis'
 import pino from 'pino'
-import type { RelayEvent } from '../../shared/event.ts'
+import type { ObjectData, RelayEvent } from '../../shared/event.ts'
 import { createKeys } from '../../shared/keys.ts'
 import { nameFeed, parseResources } from '../../shared/resource.ts'
+import { createStateReader, type StatePage } from '../../shared/state.ts'
+import type { Clock } from '../../workers/clock.ts'
 import { createKubeClient } from '../../workers/kube/client.ts'
 import { createStatusBoard } from '../../workers/watcher/status-board.ts'
 import { createStore } from '../../workers/watcher/store.ts'
@@ -24,6 +26,9 @@ export function startTestWatcher(options: {
   cluster: string
   resources: string
   keepEntries?: number
+  clock?: Clock
+  /** Of watches, in seconds. */
+  leastTimeoutSeconds?: number
 }): TestWatcher {
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: options.server, skipTLSVerify: true }, { name: 'u' })
@@ -41,6 +46,8 @@ export function startTestWatcher(options: {
     owner: `test-${Math.random()}`,
     board,
     log,
+    ...(options.clock === undefined ? {} : { clock: options.clock }),
+    ...(options.leastTimeoutSeconds === undefined ? {} : { leastTimeoutSeconds: options.leastTimeoutSeconds }),
   }
   const feeds = parseResources(options.resources).map((watched) => watchResource(watched, deps, stopping.signal))
   return {
@@ -77,4 +84,19 @@ export async function readCursor(redis: Redis, cluster: string, resource: string
   const [watched] = parseResources(resource)
   if (watched === undefined) return ''
   return (await redis.hget(createKeys(cluster).feed(nameFeed(watched)), 'rv')) ?? ''
+}
+
+/** The current objects of a resource as the relay knows them, by `<namespace>/<name>`. */
+export async function readKnown(redis: Redis, cluster: string, resource: string): Promise<Map<string, ObjectData>> {
+  const state = createStateReader(redis, createKeys(cluster))
+  const known = new Map<string, ObjectData>()
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const page: StatePage<ObjectData> = await state.page<ObjectData>(resource, {
+      limit: 1000,
+      ...(after === '' ? {} : { after }),
+    })
+    for (const { key, data } of page.objects) known.set(key, data)
+    after = page.next
+  }
+  return known
 }
