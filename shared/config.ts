@@ -172,6 +172,15 @@ export const settings = {
     meaning: 'How long the log keeps events for replay.',
     roles: ['up', 'watch'],
   }),
+  takeover: duration({
+    name: 'RELAY_TAKEOVER',
+    flag: 'takeover',
+    default: 10_000,
+    min: 1000,
+    max: 300_000,
+    meaning: 'How long after the death of a watcher another one takes over.',
+    roles: ['up', 'watch'],
+  }),
   logLevel: choice(['trace', 'debug', 'info', 'warn', 'error'], {
     name: 'LOG_LEVEL',
     flag: 'log-level',

@@ -67,6 +67,7 @@ test.each([
   ['RELAY_CLUSTER', ['prod-1', 'a'.repeat(63)], ['Prod', 'a_b', 'a'.repeat(64)]],
   ['RELAY_SANDBOX_RATE', ['0', '0.5', '1000'], ['-1', 'fast', '1000000']],
   ['WEBHOOK_ALLOW_CIDRS', ['10.0.0.0/8, ::1/128'], ['10.0.0.0', '10.0.0.0/33', '10.0.0.0/8,']],
+  ['RELAY_TAKEOVER', ['1s', '5m'], ['0s', '1h', 'soon']],
   ['RELAY_LOG_ENTRIES', ['1000'], ['10', '1e9']],
   ['LOG_FORMAT', ['auto', 'json', 'pretty'], ['JSON', 'text']],
 ])('checks %s', (name, allowed, refused) => {

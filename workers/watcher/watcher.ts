@@ -13,9 +13,8 @@ import { createLedger } from './ledger.ts'
 import type { StatusBoard } from './status-board.ts'
 import type { Store } from './store.ts'
 
-/** How long a writer's lease lasts unless renewed, how often it is renewed, and how often others ask for it; ms. */
-const leaseMs = 10_000
-const renewMs = 3000
+/** How long a writer's lease lasts unless renewed, and how often others ask for it at least; ms. */
+const defaultLeaseMs = 10_000
 const askMs = 1000
 /** How long the API server may take to confirm that an object was not renewed, ms. */
 const confirmMs = 10_000
@@ -36,6 +35,8 @@ export interface WatcherDeps {
   random?: () => number
   leastTimeoutSeconds?: number
   limits?: FeedLimits
+  /** How long a writer's lease lasts unless renewed, in ms: after a crash, others wait so long. */
+  leaseMs?: number
 }
 
 /** Why a writer stopped being the writer. */
@@ -53,7 +54,7 @@ export async function watchResource(watched: WatchedResource, deps: WatcherDeps,
   let isRewound = false
   while (!signal.aborted) {
     try {
-      const claim = await waitForTurn(writer, deps.owner, clock, log, signal)
+      const claim = await waitForTurn(writer, deps, clock, log, signal)
       if (claim === undefined) return
       if (isRewound) {
         // Entries that readers may have seen are gone: no old cursor may be taken for a new one.
@@ -75,7 +76,7 @@ export async function watchResource(watched: WatchedResource, deps: WatcherDeps,
 
 async function waitForTurn(
   writer: LogWriter,
-  owner: string,
+  { owner, leaseMs = defaultLeaseMs }: WatcherDeps,
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
@@ -86,7 +87,7 @@ async function waitForTurn(
     if (!answer.held) return answer
     if (!isTold) log.info({ writer: answer.owner }, 'another watcher writes this feed; standing by')
     isTold = true
-    await sleep(clock, Math.min(askMs, answer.msLeft + 1), signal)
+    await sleep(clock, Math.min(askMs, leaseMs / 5, answer.msLeft + 1), signal)
   }
   return undefined
 }
@@ -101,7 +102,7 @@ async function write(
   log: Logger,
   signal: AbortSignal,
 ): Promise<Loss> {
-  const { clock } = deps
+  const { clock, leaseMs = defaultLeaseMs } = deps
   const normalizer = chooseNormalizer(watched)
   const resource = nameResource(watched)
   const known = await loadKnownSet(deps.store.state, resource, watched.namespace)
@@ -161,7 +162,7 @@ async function write(
   })
 
   let isRenewing = false
-  const stopRenewal = clock.every(renewMs, () => {
+  const stopRenewal = clock.every(leaseMs * 0.3, () => {
     if (isRenewing) return
     isRenewing = true
     writer
