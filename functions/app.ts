@@ -19,6 +19,7 @@ import {
 } from './problem.ts'
 import { mountEvents } from './routes/events.ts'
 import { mountHealth } from './routes/health.ts'
+import { mountHolders } from './routes/holders.ts'
 import { mountLeases } from './routes/leases.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
@@ -87,6 +88,7 @@ export function createApp(deps: AppDeps): App {
   mountEvents(app, services)
   mountPods(app, services)
   mountLeases(app, services)
+  mountHolders(app, services)
   app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, now, ...deps.webhooks }))
   mountHealth(app, services)
   mountPage(app, deps.page)

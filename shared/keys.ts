@@ -15,8 +15,12 @@ export interface Keys {
   objects(resource: string): string
   /** Sorted set per resource, all scores 0: the keys of the known set in order. */
   index(resource: string): string
-  /** List per Lease: its ended terms, newest first. */
+  /** List per Lease: its ended terms, newest first, each `<seq> <JSON>`. */
   terms(object: string): string
+  /** List per identity: the ended terms that it had, of whatever Lease, in the same form. */
+  heldTerms(holder: string): string
+  /** Sorted set, all scores 0: `<holder>\n<namespace>/<name>` for each term that is running. */
+  holds: string
   /** Hash: webhook id to record. */
   webhooks: string
   /** Prefix for whatever a part of the relay keeps beside the above. */
@@ -34,6 +38,8 @@ export function createKeys(cluster: string): Keys {
     objects: (resource) => `${tag}:objects:${resource}`,
     index: (resource) => `${tag}:index:${resource}`,
     terms: (object) => `${tag}:terms:${object}`,
+    heldTerms: (holder) => `${tag}:held:${holder}`,
+    holds: `${tag}:holds`,
     webhooks: `${tag}:webhooks`,
     own: (...path) => [tag, ...path].join(':'),
   }

@@ -3,8 +3,8 @@ import type { ObjectData } from './event.ts'
 /** How a term of a Lease began; `observed`: it was running when the relay first saw the Lease. */
 export type TermStart = 'acquired' | 'transferred' | 'reacquired' | 'observed'
 
-/** How it ended. */
-export type TermEnd = 'released' | 'transferred' | 'expired' | 'deleted'
+/** How it ended; `unseen`: the Lease's counter tells that somebody else had it between two versions that the relay saw. */
+export type TermEnd = 'released' | 'transferred' | 'expired' | 'deleted' | 'unseen'
 
 /** The present term of a Lease: from when to when one holder had it. Times are RFC 3339, by the relay's clock. */
 export interface OpenTerm {
@@ -20,8 +20,10 @@ export interface OpenTerm {
   leaderlessSeconds?: number
 }
 
-/** A term that is over. */
+/** A term that is over, with the Lease's name: an identity may have had several. */
 export interface EndedTerm extends OpenTerm {
+  namespace: string
+  name: string
   to: string
   ended: TermEnd
 }
@@ -45,4 +47,16 @@ export interface LeaseData extends ObjectData {
   leaderlessSince?: string
   previousHolder?: string
   term?: OpenTerm
+}
+
+/** A Lease that claims to last longer than this is taken for one without a duration, in seconds. */
+const longestDuration = 366 * 86_400
+
+/**
+ * How long a Lease lives after its last renewal, in ms; undefined for one that nobody holds, and for one whose duration is
+ * missing or absurd: it never expires.
+ */
+export function lifetimeOf({ holder, durationSeconds = 0 }: Pick<LeaseData, 'holder' | 'durationSeconds'>) {
+  const isUsable = durationSeconds > 0 && durationSeconds <= longestDuration
+  return holder === null || !isUsable ? undefined : durationSeconds * 1000
 }

@@ -10,6 +10,15 @@ export interface StoredObject<Data = unknown> {
   /** The newest log entry that this state includes, so that a reader of state and log can tell what it saw already. */
   seq: number
   data: Data
+  /** What the writer keeps beside it to compare the next version with; for nobody else. */
+  kept?: unknown
+}
+
+/** An ended term of a Lease as it is kept. */
+export interface StoredTerm<Term = unknown> {
+  /** The log entry that it ended with; of one Lease no two terms share it. */
+  seq: number
+  term: Term
 }
 
 /** Some current objects, in order of their keys. */
@@ -25,8 +34,14 @@ export interface StatePage<Data = unknown> {
 export interface StateReader {
   get<Data>(resource: string, namespace: string, name: string): Promise<StoredObject<Data> | undefined>
   page<Data>(resource: string, options: { namespace?: string; after?: string; limit: number }): Promise<StatePage<Data>>
-  /** The ended terms of a Lease, newest first. */
-  terms<Term>(namespace: string, name: string, limit: number): Promise<Term[]>
+  /** Several at once, by `<namespace>/<name>`; those that do not exist are left out. */
+  find<Data>(resource: string, keys: readonly string[]): Promise<StoredObject<Data>[]>
+  /** The ended terms of a Lease that are kept, newest first. */
+  terms<Term>(namespace: string, name: string): Promise<StoredTerm<Term>[]>
+  /** The ended terms that an identity had, newest first. */
+  heldTerms<Term>(holder: string): Promise<StoredTerm<Term>[]>
+  /** The Leases that an identity holds, as `<namespace>/<name>` in order. */
+  holds(holder: string, limit: number): Promise<string[]>
 }
 
 /** Creates a reader of one cluster's current objects. */
@@ -56,15 +71,41 @@ export function createStateReader(redis: RedisClient, keys: Keys): StateReader {
       if (last !== undefined && objects.length === limit) page.next = last.key
       return page
     },
-    async terms<Term>(namespace: string, name: string, limit: number) {
-      const answer = (await redis.call('LRANGE', keys.terms(`${namespace}/${name}`), 0, limit - 1)) as string[]
-      return answer.map((term) => JSON.parse(term) as Term)
+    async find<Data>(resource: string, wanted: readonly string[]) {
+      if (wanted.length === 0) return []
+      const answer = (await redis.call('HMGET', keys.objects(resource), ...wanted)) as (string | null)[]
+      return wanted.flatMap((key, index) => {
+        const stored = answer[index]
+        return typeof stored === 'string' ? [parseStored<Data>(key, stored)] : []
+      })
+    },
+    terms: <Term>(namespace: string, name: string) => readTerms<Term>(redis, keys.terms(`${namespace}/${name}`)),
+    heldTerms: <Term>(holder: string) => readTerms<Term>(redis, keys.heldTerms(holder)),
+    async holds(holder, limit) {
+      // The character after the line feed ends the range; a holder that itself has a line feed may lie within.
+      const range = [`[${holder}\n`, `(${holder}\v`, 'LIMIT', 0, limit]
+      const members = (await redis.call('ZRANGEBYLEX', keys.holds, ...range)) as string[]
+      return members.map((member) => member.slice(holder.length + 1)).filter((key) => !key.includes('\n'))
     },
   }
+}
+
+async function readTerms<Term>(redis: RedisClient, list: string): Promise<StoredTerm<Term>[]> {
+  const answer = (await redis.call('LRANGE', list, 0, -1)) as string[]
+  return answer.map((entry) => {
+    const space = entry.indexOf(' ')
+    return { seq: Number(entry.slice(0, space)), term: JSON.parse(entry.slice(space + 1)) as Term }
+  })
 }
 
 /** Splits a stored record, `<seq> <JSON>`. */
 function parseStored<Data>(key: string, stored: string): StoredObject<Data> {
   const space = stored.indexOf(' ')
-  return { key, seq: Number(stored.slice(0, space)), data: JSON.parse(stored.slice(space + 1)) as Data }
+  const data = JSON.parse(stored.slice(space + 1)) as Data & { kept?: unknown }
+  const object: StoredObject<Data> = { key, seq: Number(stored.slice(0, space)), data }
+  if (data.kept !== undefined) {
+    object.kept = data.kept
+    delete data.kept
+  }
+  return object
 }

@@ -1,16 +1,20 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { RelayError } from '../../shared/errors.ts'
-import type { EndedTerm, LeaseData } from '../../shared/lease.ts'
+import type { EndedTerm, LeaseData, OpenTerm } from '../../shared/lease.ts'
+import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
-import { selectTerms, viewLease } from '../lease-view.ts'
+import { resolveHolders } from '../holder-hints.ts'
+import { type Span, selectTerms, summarizeTerms, viewLease } from '../lease-view.ts'
 import { listObjects, readHead } from '../listing.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { lease, leaseCollection, leaseQuery, termCollection, termQuery } from '../schemas/leases.ts'
 import type { Services } from '../services.ts'
+import { pageTerms } from '../term-page.ts'
 
 /** The name under which Leases are kept. */
-const leases = 'leases.coordination.k8s.io'
+export const leases = 'leases.coordination.k8s.io'
 const params = z.object({ namespace: z.string(), name: z.string() })
+const unchanged = { description: 'Not modified since the version that `If-None-Match` names.' }
 
 const listRoute = createRoute({
   method: 'get',
@@ -21,6 +25,7 @@ const listRoute = createRoute({
   request: { query: leaseQuery },
   responses: {
     200: { description: 'Leases.', content: { 'application/json': { schema: leaseCollection } } },
+    304: unchanged,
     ...describeProblems(400, 503),
   },
 })
@@ -34,6 +39,7 @@ const getRoute = createRoute({
   request: { params },
   responses: {
     200: { description: 'The Lease.', content: { 'application/json': { schema: lease } } },
+    304: unchanged,
     ...describeProblems(404, 503),
   },
 })
@@ -48,47 +54,57 @@ const holdersRoute = createRoute({
   request: { params, query: termQuery },
   responses: {
     200: { description: 'Terms.', content: { 'application/json': { schema: termCollection } } },
+    304: unchanged,
     ...describeProblems(400, 404, 503),
   },
 })
 
-/** How many ended terms are searched for a span of time; the writer keeps no more of them. */
-const searchedTerms = 1_000
-
 /** `GET /v1/leases`: who holds what, and who did. */
 export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void {
   const { state, reader, now } = services
+  app.use('/v1/leases/*', ...revalidate)
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query')
     const holders = query.holder === undefined ? undefined : new Set<string | null>(query.holder)
-    const accepts = ({ holder }: LeaseData) => holders?.has(holder) ?? true
+    const accepts = ({ holder, expired }: LeaseData) =>
+      (holders?.has(holder) ?? true) && (query.expired === undefined || query.expired === expired)
     const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts)
-    const time = now().getTime()
-    return c.json({ items: items.map((item) => viewLease(item, time)), ...rest }, 200)
+    const hints = await resolveHolders(services, items)
+    return c.json({ items: items.map((item, index) => ({ ...viewLease(item), ...hints[index] })), ...rest }, 200)
   })
   app.openapi(getRoute, async (c) => {
     const { namespace, name } = c.req.valid('param')
     const found = await state.get<LeaseData>(leases, namespace, name)
     if (found === undefined) throw new RelayError('not_found', `There is no Lease ${namespace}/${name}.`)
-    return c.json(viewLease(found.data, now().getTime()), 200)
+    const [hints] = await resolveHolders(services, [found.data])
+    return c.json({ ...viewLease(found.data), ...hints }, 200)
   })
   app.openapi(holdersRoute, async (c) => {
     const { namespace, name } = c.req.valid('param')
-    const { limit, since, until } = c.req.valid('query')
+    const query = c.req.valid('query')
     const cursor = await readHead(reader)
-    const isSpan = since !== undefined || until !== undefined
     const [found, ended] = await Promise.all([
       state.get<LeaseData>(leases, namespace, name),
-      state.terms<EndedTerm>(namespace, name, isSpan ? searchedTerms : limit),
+      state.terms<EndedTerm>(namespace, name),
     ])
     if (found === undefined && ended.length === 0) {
       throw new RelayError('not_found', `There is and was no Lease ${namespace}/${name}.`)
     }
-    const span = {
-      limit,
-      ...(since === undefined ? {} : { since: Date.parse(since) }),
-      ...(until === undefined ? {} : { until: Date.parse(until) }),
-    }
-    return c.json({ items: selectTerms(found?.data.term, ended, span), cursor }, 200)
+    const span = readSpan(query)
+    const present = found?.data.term
+    const terms = selectTerms<OpenTerm | EndedTerm>(
+      [...(present ? [present] : []), ...ended.map(({ term }) => term)],
+      span,
+    )
+    const summary = summarizeTerms(terms, found?.data.leaderlessSince, span, now().getTime())
+    return c.json({ ...pageTerms(present, ended, { ...query, ...span }), summary, cursor }, 200)
   })
+}
+
+/** A span of all time, or what of it was asked for. */
+export function readSpan({ since, until }: { since?: string | undefined; until?: string | undefined }): Span {
+  return {
+    since: since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(since),
+    until: until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until),
+  }
 }

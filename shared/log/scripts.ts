@@ -59,9 +59,10 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  * first write, since a script that fails is not rolled back. Then the oldest entries go, until the log is within its bounds
  * or this call has done its share. An entry's `b` is the bytes of all before it: what is kept from any entry on is one
  * subtraction, and the first one to keep is found by halving.
- * KEYS meta, log, feed, objects, index, term lists…
+ * KEYS meta, log, feed, objects, index, holds, term lists…
  * ARGV fence, epoch, batch number, resourceVersion, feed's note, newest entry seen, entries to keep, bytes to keep, oldest
- *   time to keep, then operations: E event | S key record | D key | T key-number term keep
+ *   time to keep, then operations: E event | S key record | D key | H hold |
+ *   T number-of-two-lists term keep keep-ms oldest-end hold
  * Answers `ok|duplicate first-seq last-seq`, `fenced`, `epoch` or `conflict`.
  */
 export const appendScript = createScript(`
@@ -95,11 +96,23 @@ while ARGV[i] do
     redis.call('HDEL', KEYS[4], ARGV[i + 1])
     redis.call('ZREM', KEYS[5], ARGV[i + 1])
     i = i + 2
+  elseif op == 'H' then
+    redis.call('ZADD', KEYS[6], 0, ARGV[i + 1])
+    i = i + 2
   else
-    local list = KEYS[tonumber(ARGV[i + 1])]
-    redis.call('LPUSH', list, ARGV[i + 2])
-    redis.call('LTRIM', list, 0, ARGV[i + 3] - 1)
-    i = i + 4
+    for n = 0, 1 do
+      local list = KEYS[ARGV[i + 1] + n]
+      redis.call('LPUSH', list, string.format('%.0f ', seq) .. ARGV[i + 2])
+      redis.call('LTRIM', list, 0, ARGV[i + 3] - 1)
+      redis.call('PEXPIRE', list, ARGV[i + 4])
+      local ended
+      repeat
+        ended = string.match(redis.call('LINDEX', list, -1) or '', '"to":"([^"]+)"')
+        if ended and ended < ARGV[i + 5] then redis.call('RPOP', list) else ended = nil end
+      until not ended
+    end
+    redis.call('ZREM', KEYS[6], ARGV[i + 6])
+    i = i + 7
   end
 end
 

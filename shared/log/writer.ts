@@ -12,8 +12,16 @@ export type Operation =
   | { op: 'set'; key: string; record: string }
   /** Takes an object out of the known set. */
   | { op: 'delete'; key: string }
-  /** Adds an ended Lease term; `key` is `<namespace>/<name>`, `keep` how many terms are kept for it. */
-  | { op: 'term'; key: string; term: string; keep: number }
+  /** A term of a Lease begins; `key` is `<namespace>/<name>`. */
+  | { op: 'hold'; key: string; holder: string }
+  /** It ended: goes to the terms of the Lease and of the holder. */
+  | { op: 'term'; key: string; holder: string; term: string; keep: TermRetention }
+
+/** How many ended terms are kept for each Lease and for each holder, and for how long after their end (`to`). */
+export interface TermRetention {
+  count: number
+  ms: number
+}
 
 /** What a writer knows of a feed after claiming it. */
 export interface Claim {
@@ -140,11 +148,25 @@ export function createLogWriter(deps: LogWriterDeps): LogWriter {
           case 'delete':
             args.push('D', operation.key)
             break
-          case 'term':
-            args.push('T', 5 + lists.push(keys.terms(operation.key)), operation.term, operation.keep)
+          case 'hold':
+            args.push('H', `${operation.holder}\n${operation.key}`)
+            break
+          case 'term': {
+            const { key, holder, term, keep } = operation
+            const first = 6 + lists.push(keys.terms(key), keys.heldTerms(holder)) - 1
+            args.push(
+              'T',
+              first,
+              term,
+              keep.count,
+              keep.ms,
+              new Date(now() - keep.ms).toISOString(),
+              `${holder}\n${key}`,
+            )
+          }
         }
       }
-      const touched = [keys.meta, keys.log, feed, keys.objects(resource), keys.index(resource), ...lists]
+      const touched = [keys.meta, keys.log, feed, keys.objects(resource), keys.index(resource), keys.holds, ...lists]
       const [outcome, from, to] = (await appendScript.run(redis, touched, args)) as [
         AppendAnswer['outcome'],
         ...string[],

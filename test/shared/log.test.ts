@@ -50,14 +50,18 @@ describe('an append', () => {
       batchOf(mine, [
         event(1),
         { op: 'set', key: 'shop/web', record: '{"uid":"u"}' },
-        { op: 'term', key: 'shop/lock', term: '{"holder":"x"}', keep: 2 },
+        { op: 'hold', key: 'shop/lock', holder: 'x' },
+        { op: 'term', key: 'shop/lock', holder: 'x', term: '{"holder":"x"}', keep: { count: 2, ms: 60_000 } },
+        { op: 'hold', key: 'shop/lock', holder: 'y' },
         event(2),
       ]),
     )
     expect(answer).toEqual({ outcome: 'ok', from: 1, to: 2 })
     const state = createStateReader(redis, keys)
     expect(await state.get('pods', 'shop', 'web')).toMatchObject({ data: { uid: 'u' } })
-    expect(await state.terms('shop', 'lock', 5)).toEqual([{ holder: 'x' }])
+    expect(await state.terms('shop', 'lock')).toEqual([{ seq: 1, term: { holder: 'x' } }])
+    expect(await state.heldTerms('x')).toEqual([{ seq: 1, term: { holder: 'x' } }])
+    expect([await state.holds('x', 5), await state.holds('y', 5)]).toEqual([[], ['shop/lock']])
     expect(await claim()).toMatchObject({ batch: 1, resourceVersion: '7', seq: 2 })
   })
 

@@ -1,5 +1,5 @@
 import { nameKind, type WatchedResource } from '../../shared/resource.ts'
-import { leaseNormalizer } from './lease.ts'
+import { createLeaseNormalizer } from './lease.ts'
 import type { Normalizer } from './normalizer.ts'
 import { createObjectNormalizer } from './object.ts'
 import { podNormalizer } from './pod.ts'
@@ -8,6 +8,6 @@ import { podNormalizer } from './pod.ts'
 export function chooseNormalizer(watched: WatchedResource): Normalizer {
   const { group, resource } = watched
   if (group === '' && resource === 'pods') return podNormalizer as unknown as Normalizer
-  if (group === 'coordination.k8s.io' && resource === 'leases') return leaseNormalizer as unknown as Normalizer
+  if (group === 'coordination.k8s.io' && resource === 'leases') return createLeaseNormalizer() as unknown as Normalizer
   return createObjectNormalizer(nameKind(watched))
 }

@@ -1,4 +1,5 @@
 import type { Change, ObjectData, Owner } from '../../shared/event.ts'
+import type { EndedTerm } from '../../shared/lease.ts'
 import type { KubeObject } from '../kube/object.ts'
 
 /** When and how the relay learned of a version. */
@@ -17,14 +18,18 @@ export interface Outcome<Data extends ObjectData = ObjectData> {
   /** False where only the current state moves on, without an event: a Lease's renewal. */
   isEvent: boolean
   /** A Lease's term that this version ended. */
-  endedTerm?: object
+  endedTerm?: EndedTerm
+  /** The holder whose term it began. */
+  begunBy?: string
+  /** True where the object was only touched: its lifetime goes on as it was. */
+  keepsLife?: true
 }
 
 /** How objects of one resource become events. Pure, and total: no object that a server may send makes it throw. */
 export interface Normalizer<Data extends ObjectData = ObjectData> {
   /** The kind in event types, lower-case: `k8s.<kind>.modified`. */
   kind: string
-  /** Picks what may leave the watcher. */
+  /** Picks what may leave the watcher; in `kept` and `attached` what goes only one of its two ways. */
   read(object: KubeObject): Data
   /** Compares a version with the one before it; `old` is absent for an object that was not known. */
   follow(old: Data | undefined, next: Data, moment: Moment): Outcome<Data>
@@ -34,6 +39,16 @@ export interface Normalizer<Data extends ObjectData = ObjectData> {
   lifetime?(data: Data): number | undefined
   /** The lifetime is over. */
   expire?(old: Data, moment: Moment): Outcome<Data>
+}
+
+/**
+ * Takes apart what was read of an object: what is told and kept; `kept`, which nobody is told, for the next comparison; and
+ * `attached`, fields that only the event has.
+ */
+export function splitData(data: ObjectData): { data: ObjectData; kept?: unknown; attached?: object } {
+  if (data.kept === undefined && data.attached === undefined) return { data }
+  const { kept, attached, ...told } = data
+  return { data: told as ObjectData, ...(kept === undefined ? {} : { kept }), ...(attached ? { attached } : {}) }
 }
 
 /** The fields that every object has. */

@@ -23,7 +23,9 @@ export async function loadKnownSet(state: StateReader, resource: string, namespa
       ...(namespace === undefined ? {} : { namespace }),
       ...(after === undefined ? {} : { after }),
     })
-    for (const { key, data } of page.objects) known.set(key, createKnown(data))
+    for (const { key, data, kept } of page.objects) {
+      known.set(key, createKnown(kept === undefined ? data : { ...data, kept }))
+    }
     after = page.next
   } while (after !== undefined)
   return known

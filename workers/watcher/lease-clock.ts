@@ -1,9 +1,12 @@
 import type { Clock } from '../clock.ts'
 
+/** How long an object may be silent from now on, in ms; undefined: for ever; `unchanged`: as long as it might before this version. */
+export type Lifetime = number | undefined | 'unchanged'
+
 /** Watches over lifetimes: says when an object was not heard of for as long as it may be silent. */
 export interface LeaseClock {
-  /** Starts the lifetime of this version anew, in ms; undefined: it has none any more. */
-  set(key: string, resourceVersion: string, lifetime: number | undefined): void
+  /** Notes the newest version of an object and how long it lives. */
+  set(key: string, resourceVersion: string, lifetime: Lifetime): void
   stop(): void
 }
 
@@ -56,8 +59,13 @@ export function createLeaseClock(deps: {
 
   return {
     set(key, resourceVersion, lifetime) {
+      const before = deadlines.get(key)
       if (lifetime === undefined) deadlines.delete(key)
-      else deadlines.set(key, { at: now() + lifetime, resourceVersion })
+      else if (lifetime !== 'unchanged') deadlines.set(key, { at: now() + lifetime, resourceVersion })
+      else if (before !== undefined) {
+        // What is being confirmed is the version before; this one has to be asked about for itself.
+        deadlines.set(key, { at: before.at === Number.POSITIVE_INFINITY ? now() : before.at, resourceVersion })
+      }
     },
     stop() {
       cancel()

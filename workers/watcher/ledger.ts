@@ -1,13 +1,14 @@
 import type { Change, ObjectData, Synthetic, Verb } from '../../shared/event.ts'
 import type { Operation } from '../../shared/log/writer.ts'
-import type { Moment, Normalizer, Outcome } from '../normalize/normalizer.ts'
+import { type Moment, type Normalizer, type Outcome, splitData } from '../normalize/normalizer.ts'
 import { compareResourceVersions } from '../reflector/resource-version.ts'
 import type { GapReason } from '../reflector/state.ts'
 import type { EventEncoder } from './encode.ts'
 import { createKnown, type Known, type KnownSet, keyOf } from './known-set.ts'
+import type { Lifetime } from './lease-clock.ts'
 
-/** How many ended terms are kept for each Lease. */
-const termsKept = 100
+/** How many ended terms are kept for each Lease and holder, and how long. */
+const termsKept = { count: 500, ms: 30 * 86_400_000 }
 
 /** Turns versions of objects into log operations, against what is known of them. Pure but for the known set that it keeps. */
 export interface Ledger {
@@ -38,7 +39,7 @@ export function createLedger(deps: {
   known: KnownSet
   normalizer: Normalizer
   encoder: EventEncoder
-  onLife?: (key: string, resourceVersion: string, lifetime: number | undefined) => void
+  onLife?: (key: string, resourceVersion: string, lifetime: Lifetime) => void
 }): Ledger {
   const { known, normalizer, encoder, onLife } = deps
   let appends: Operation[] = []
@@ -52,20 +53,24 @@ export function createLedger(deps: {
     synthetic?: Synthetic,
     isSilent = false,
   ): void {
-    const { data, changes, endedTerm } = outcome
+    const { changes, endedTerm, begunBy } = outcome
+    const { data, kept, attached } = splitData(outcome.data)
     const dataJson = JSON.stringify(data)
-    if (outcome.isEvent && !isSilent) write(verb, data, dataJson, changes, now, synthetic)
+    if (outcome.isEvent && !isSilent) write(verb, data, join(dataJson, attached), changes, now, synthetic)
     if (endedTerm !== undefined) {
-      appends.push({ op: 'term', key, term: JSON.stringify(endedTerm), keep: termsKept })
+      const { holder } = endedTerm
+      appends.push({ op: 'term', key, holder, term: JSON.stringify(endedTerm), keep: termsKept })
     }
+    if (begunBy !== undefined) appends.push({ op: 'hold', key, holder: begunBy })
     if (verb === 'deleted') {
       known.delete(key)
       states.set(key, { op: 'delete', key })
       onLife?.(key, data.resourceVersion, undefined)
     } else {
-      known.set(key, createKnown(data, dataJson))
-      states.set(key, { op: 'set', key, record: dataJson })
-      onLife?.(key, data.resourceVersion, normalizer.lifetime?.(data))
+      const record = kept === undefined ? dataJson : join(dataJson, { kept })
+      known.set(key, createKnown(data, record))
+      states.set(key, { op: 'set', key, record })
+      onLife?.(key, data.resourceVersion, outcome.keepsLife === true ? 'unchanged' : normalizer.lifetime?.(data))
     }
   }
 
@@ -148,4 +153,9 @@ export function createLedger(deps: {
 function isNotNewer(version: string, known: string): boolean {
   const order = compareResourceVersions(version, known)
   return order !== undefined && order <= 0
+}
+
+/** Adds members to the JSON of an object without parsing it. */
+function join(json: string, members: object | undefined): string {
+  return members === undefined ? json : `${json.slice(0, -1)},${JSON.stringify(members).slice(1)}`
 }

@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { EndedTerm, LeaseData } from '../../../shared/lease.ts'
 import type { KubeObject } from '../../../workers/kube/object.ts'
-import { leaseNormalizer } from '../../../workers/normalize/lease.ts'
+import { createLeaseNormalizer } from '../../../workers/normalize/lease.ts'
 
+const leaseNormalizer = createLeaseNormalizer()
 const at = (seconds: number) => ({ now: seconds * 1000, isFirstSync: false })
 const time = (seconds: number) => new Date(seconds * 1000).toISOString()
 let version = 0

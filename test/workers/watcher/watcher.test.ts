@@ -222,7 +222,7 @@ describe('the terms of a lease', () => {
   const read = async () => {
     const state = createStateReader(redis, createKeys(cluster))
     const lease = await state.get<LeaseData>('leases.coordination.k8s.io', 'kube-system', 'lock')
-    return { lease: lease?.data, terms: await state.terms<EndedTerm>('kube-system', 'lock', 10) }
+    return { lease: lease?.data, terms: (await state.terms<EndedTerm>('kube-system', 'lock')).map(({ term }) => term) }
   }
   const changes = async () => (await events()).flatMap(({ data }) => data.changes.map(({ type }) => type))
 
