@@ -16,6 +16,7 @@ const titles: Readonly<Record<Code, string>> = {
   gone: 'The history is no longer kept',
   too_large: 'The body is too large',
   unsupported: 'The body has an unsupported type',
+  unprocessable: 'The request asks for too much',
   too_many: 'Too many requests',
   unavailable: 'Not available at the moment',
   method_not_allowed: 'The method is not allowed here',

@@ -9,6 +9,7 @@ const statuses = {
   gone: 410,
   too_large: 413,
   unsupported: 415,
+  unprocessable: 422,
   too_many: 429,
   unavailable: 503,
 } as const

@@ -6,6 +6,7 @@ import { compileFilter, type Filter, parseFilter } from '../../shared/filter/fil
 import type { AppEnv } from '../deps.ts'
 import { readEventPage } from '../event-page.ts'
 import { chooseFormat } from '../negotiation.ts'
+import { requireWatched } from '../resources.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { eventHeaders, eventPage, eventQuery } from '../schemas/events.ts'
 import type { Services } from '../services.ts'
@@ -55,11 +56,7 @@ export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void 
     const format = chooseFormat(c.req.header('accept'))
     const { from, limit, ...clauses } = c.req.valid('query')
     const filter = parseFilter(clauses)
-    for (const name of filter.resource ?? []) {
-      const watched = new Set(services.resources.map(({ resource }) => resource))
-      if (!watched.has(name))
-        throw invalid('resource', `"${name}" is not watched; there are ${[...watched].join(', ')}`)
-    }
+    requireWatched(filter, services.resources)
     c.header('vary', 'Accept')
     if (format === 'page' && from === 'state') {
       throw invalid('from', 'state is for streams; /v1/pods and /v1/leases list current objects, with a cursor')

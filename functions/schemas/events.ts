@@ -3,7 +3,7 @@ import { createLimit, cursor, describeValues, labelSelector, objectFields } from
 
 const change = z.looseObject({ type: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })
 
-const event = z
+export const event = z
   .object({
     specversion: z.literal('1.0'),
     id: z.string(),
@@ -27,15 +27,31 @@ export const eventPage = z
   .openapi('EventPage')
 
 const filterFields = {
-  resource: describeValues('Plural names of resources.', 'pods'),
-  type: describeValues('Event types; a trailing `*` matches any ending.', 'k8s.pod.*'),
-  namespace: describeValues('Namespaces.'),
+  resource: describeValues(
+    'Plural names of resources. In lists, a leading `!` excludes and a trailing `*` matches any ending.',
+    'pods',
+  ),
+  type: describeValues('Event types.', 'k8s.pod.*'),
+  namespace: describeValues('Namespaces.', '!kube-*'),
   name: describeValues('Names of objects.'),
   phase: describeValues("A Pod's phase after the change.", 'Running'),
   'phase.to': describeValues('Only changes into one of these phases.'),
   'phase.from': describeValues('Only changes out of one of these phases.'),
+  status: describeValues("The word in kubectl's STATUS column.", 'CrashLoopBackOff'),
+  node: describeValues('The node that a Pod is bound to.'),
+  holder: describeValues('Who holds a Lease, or held it until this change.'),
   change: describeValues('Kinds of change, of which the event reports one at least.', 'restarted'),
+  container: describeValues('The container of that change.'),
+  reason: describeValues('The reason of that change.', 'OOMKilled'),
   labelSelector,
+  fieldSelector: z.string().max(4096).optional().openapi({
+    description: "A field selector in Kubernetes' syntax.",
+    example: 'spec.nodeName=node-7,status.phase!=Succeeded',
+  }),
+  where: z.string().max(4096).optional().openapi({
+    description: 'A CEL expression over `event`, `data` and `old`; false where it fails.',
+    example: 'data.restarts > 3 && old.phase == "Running"',
+  }),
 }
 
 export const eventQuery = z.strictObject({

@@ -1,6 +1,7 @@
 import type { Position } from '../../shared/cursor.ts'
 import { type ObjectData, type RelayEvent, resourceOf } from '../../shared/event.ts'
 import { compileFilter, type Filter } from '../../shared/filter/filter.ts'
+import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
 import { nameKind, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
 import type { StateReader } from '../../shared/state.ts'
 import type { BatchEvent } from './batch.ts'
@@ -37,7 +38,7 @@ export function readSnapshot(options: SnapshotOptions): Snapshot {
   async function* frames(): AsyncGenerator<Uint8Array, void, void> {
     const match = compileFilter(options.filter)
     for (const resource of selectResources(options.resources, options.filter.resource)) {
-      const namespaces = options.filter.namespace ?? [undefined]
+      const namespaces = listExact(options.filter.namespace) ?? [undefined]
       for (const namespace of new Set(namespaces)) {
         let after: string | undefined
         do {
@@ -74,9 +75,10 @@ export function readSnapshot(options: SnapshotOptions): Snapshot {
 
 /** One of each resource: several feeds may fill the same known set. */
 function selectResources(resources: readonly WatchedResource[], wanted: string[] | undefined): WatchedResource[] {
+  const pattern = compilePattern(wanted ?? [])
   const chosen = new Map<string, WatchedResource>()
   for (const resource of resources) {
-    if (wanted === undefined || wanted.includes(resource.resource)) chosen.set(nameResource(resource), resource)
+    if (pattern.test(resource.resource)) chosen.set(nameResource(resource), resource)
   }
   return [...chosen.values()]
 }

@@ -1,15 +1,21 @@
 import { invalid } from '../errors.ts'
-import { gapType, type RelayEvent, resourceOf } from '../event.ts'
+import { gapType, type RelayEvent } from '../event.ts'
+import { type Clause, compileClauses, compileSelectors, type Scope } from './clauses.ts'
+import { compileFieldSelector } from './field-selector.ts'
 import { compileLabelSelector } from './selector.ts'
+import { compileWhere } from './where.ts'
+
+export type { Scope } from './clauses.ts'
 
 /**
  * What a subscription or a webhook wants, the same names in a query string and in JSON. Clauses are joined by "and", the
- * values of one clause by "or"; a clause that is absent lets everything through.
+ * values of one clause by "or"; a clause that is absent lets everything through. In lists (but those of phases) a trailing
+ * `*` matches any ending and a leading `!` excludes.
  */
 export interface Filter {
   /** Plural resource names: `pods`, `leases`. */
   resource?: string[]
-  /** Event types, `k8s.pod.deleted`; a trailing `*` matches any ending. */
+  /** Event types: `k8s.pod.deleted`, `k8s.pod.*`. */
   type?: string[]
   namespace?: string[]
   name?: string[]
@@ -19,44 +25,77 @@ export interface Filter {
   'phase.to'?: string[]
   /** only changes *out of* one of these. */
   'phase.from'?: string[]
+  /** The word in kubectl's STATUS column: `CrashLoopBackOff`. */
+  status?: string[]
+  /** The node that a Pod is bound to. */
+  node?: string[]
+  /** Who holds a Lease, or held it until this change. */
+  holder?: string[]
   /** Kinds of change that the event must report at least one of: `restarted`, `transferred`. */
   change?: string[]
+  /** The container that the change is about; with `change` and `reason`, of one and the same change. */
+  container?: string[]
+  /** Why: `OOMKilled`, `CrashLoopBackOff`, `Evicted`. */
+  reason?: string[]
   /** Kubernetes' syntax. An object that leaves the selector is told as well, with `scope: left`. */
   labelSelector?: string
+  /** Kubernetes' syntax, over names, `spec.nodeName`, `status.phase` and a few more; `scope` as for labels. */
+  fieldSelector?: string
+  /** CEL over `event`, `data` and `old`; see `compileWhere`. */
+  where?: string
 }
 
-const lists = ['resource', 'type', 'namespace', 'name', 'phase', 'phase.to', 'phase.from', 'change'] as const
+const phaseLists = ['phase', 'phase.to', 'phase.from'] as const
+const lists = [
+  'resource',
+  'type',
+  'namespace',
+  'name',
+  ...phaseLists,
+  'status',
+  'node',
+  'holder',
+  'change',
+  'container',
+  'reason',
+] as const
 const phases = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown']
 
-/** All names that a filter may use. */
-export const filterNames: readonly string[] = [...lists, 'labelSelector']
+/** Clauses that are one text, and what refuses a bad one. */
+const texts = {
+  labelSelector: compileLabelSelector,
+  fieldSelector: compileFieldSelector,
+  where: compileWhere,
+} as const
 
-/** How an event passed: `in`, or because the change moved the object into or out of the label selector's scope. */
-export type Scope = 'in' | 'entered' | 'left'
+/** All names that a filter may use. */
+export const filterNames: readonly string[] = [...lists, ...Object.keys(texts)]
 
 /** Answers for one event; undefined when the filter stops it. */
 export type Matcher = (event: RelayEvent) => Scope | undefined
 
 /**
- * Reads a filter from untrusted input: of each name a string, a comma-separated string, or a list of strings.
- * @throws RelayError `invalid`, naming the clause.
+ * Reads a filter from untrusted input: of each name a string, a comma-separated string, or a list of strings; selectors and
+ * `where` are one string.
+ * @throws RelayError `invalid` or `unprocessable`, naming the clause.
  */
 export function parseFilter(input: Readonly<Record<string, unknown>>, path = ''): Filter {
   const filter: Filter = {}
   for (const [name, value] of Object.entries(input)) {
     if (value === undefined) continue
     const field = `${path}${name}`
-    if (name === 'labelSelector') {
-      if (typeof value !== 'string') throw invalid(field, 'must be a string such as app=web,tier!=db')
-      compileLabelSelector(value, field)
-      filter.labelSelector = value
+    if (isText(name)) {
+      if (typeof value !== 'string') throw invalid(field, 'must be one string')
+      if (value.length > 4096) throw invalid(field, 'at most 4096 characters')
+      texts[name](value, field)
+      filter[name] = value
     } else if (isList(name)) {
       filter[name] = parseList(value, field)
     } else {
       throw invalid(field, `no such filter; there are ${filterNames.join(', ')}`)
     }
   }
-  for (const name of ['phase', 'phase.to', 'phase.from'] as const) {
+  for (const name of phaseLists) {
     for (const phase of filter[name] ?? []) {
       if (!phases.includes(phase))
         throw invalid(`${path}${name}`, `"${phase}" is no phase; one of ${phases.join(', ')}`)
@@ -65,64 +104,43 @@ export function parseFilter(input: Readonly<Record<string, unknown>>, path = '')
   return filter
 }
 
+function isText(name: string): name is keyof typeof texts {
+  return Object.hasOwn(texts, name)
+}
+
 function isList(name: string): name is (typeof lists)[number] {
   return (lists as readonly string[]).includes(name)
 }
 
 function parseList(value: unknown, field: string): string[] {
   const items = typeof value === 'string' ? value.split(',') : value
-  const isValid =
-    Array.isArray(items) && items.length > 0 && items.every((item) => typeof item === 'string' && item !== '')
-  if (!isValid) throw invalid(field, 'must be a value or a list of values, none of them empty')
+  const isValid = Array.isArray(items) && items.length > 0 && items.every(isValue)
+  if (!isValid) throw invalid(field, 'must be a value or a list of values, none of them empty or with line breaks')
   if (items.length > 100) throw invalid(field, 'at most 100 values')
   return items.map((item: string) => item.trim())
 }
 
+function isValue(item: unknown): item is string {
+  return typeof item === 'string' && item.length <= 512 && /[^!\s]/.test(item) && !/[\r\n\0]/.test(item)
+}
+
 /** Compiles a filter into one function. Gap records pass every filter: history that was lost is never hidden. */
 export function compileFilter(filter: Filter): Matcher {
-  const clauses: ((event: RelayEvent) => boolean)[] = []
-  const oneOf = (values: string[] | undefined, read: (event: RelayEvent) => unknown) => {
-    if (values === undefined) return
-    const set = new Set<unknown>(values)
-    clauses.push((event) => set.has(read(event)))
-  }
-  oneOf(filter.resource, resourceOf)
-  oneOf(filter.namespace, (event) => event.data.namespace)
-  oneOf(filter.name, (event) => event.data.name)
-  oneOf(filter.phase, (event) => event.data.phase)
-  if (filter.type !== undefined) clauses.push(matchTypes(filter.type))
-  if (filter.change !== undefined) {
-    const kinds = new Set(filter.change)
-    clauses.push((event) => event.data.changes.some((change) => kinds.has(change.type)))
-  }
-  for (const end of ['to', 'from'] as const) {
-    const wanted = filter[`phase.${end}`]
-    if (wanted === undefined) continue
-    const set = new Set<unknown>(wanted)
-    clauses.push((event) => event.data.changes.some((change) => change.type === 'phase' && set.has(change[end])))
-  }
-  const scopeOf = filter.labelSelector === undefined ? () => 'in' as const : matchLabels(filter.labelSelector)
+  const clauses = compileClauses(filter)
+  const selectors = compileSelectors(filter)
   return (event) => {
     if (event.type === gapType) return 'in'
-    return clauses.every((clause) => clause(event)) ? scopeOf(event) : undefined
+    for (const clause of clauses) if (!clause.test(event)) return undefined
+    return selectors === undefined ? 'in' : selectors.scopeOf(event)
   }
 }
 
-function matchTypes(types: string[]): (event: RelayEvent) => boolean {
-  const exact = new Set(types.filter((type) => !type.endsWith('*')))
-  const prefixes = types.filter((type) => type.endsWith('*')).map((type) => type.slice(0, -1))
-  return (event) => exact.has(event.type) || prefixes.some((prefix) => event.type.startsWith(prefix))
-}
-
-function matchLabels(text: string): Matcher {
-  const selects = compileLabelSelector(text)
-  return (event) => {
-    const labels = event.data.labels ?? {}
-    const relabelled = event.data.changes.find((change) => change.type === 'labels')
-    const now = selects(labels)
-    if (relabelled === undefined) return now ? 'in' : undefined
-    const before = selects(relabelled.from as Record<string, string>)
-    if (now) return before ? 'in' : 'entered'
-    return before ? 'left' : undefined
-  }
+/** What each clause says of an event, for people who ask why it came or did not. */
+export function explainFilter(filter: Filter, event: RelayEvent): { clause: string; passes: boolean }[] {
+  const told = ({ name, test }: Clause) => ({ clause: name, passes: test(event) })
+  const selectors = compileSelectors(filter)
+  return [
+    ...compileClauses(filter).map(told),
+    ...(selectors === undefined ? [] : [{ clause: selectors.name, passes: selectors.scopeOf(event) !== undefined }]),
+  ]
 }
