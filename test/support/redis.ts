@@ -9,6 +9,9 @@ import { findFreePort, launchServer, PortTakenError, type Server, serverUrl } fr
 
 export interface TestRedis {
   readonly url: string
+  readonly port: number
+  /** Its data folder. */
+  readonly folder: string
   /** Sends a signal. Of one that ends the server, waits until it has ended; its data stay. */
   kill(signal?: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void>
   /** Starts it again on the same port and data, after ending it (SIGKILL) if it still runs. */
@@ -21,6 +24,10 @@ export interface TestRedisOptions {
   readonly appendfsync?: 'always' | 'everysec' | 'no'
   /** More arguments of redis-server, such as `['--enable-debug-command', 'yes']`. */
   readonly extraArgs?: readonly string[]
+  /** Made up where not given. */
+  readonly password?: string
+  /** The highest port that will do. */
+  readonly highestPort?: number
 }
 
 /** Where tests look for a server: on PATH, or fetched once into the user's cache folder. */
@@ -29,7 +36,8 @@ export const testProgramSources = {
   caches: listCaches(process.env.XDG_CACHE_HOME, homedir(), join(tmpdir(), 'kube-watch-relay')),
 }
 
-function findTestProgram(): Promise<ServerProgram> {
+/** The server program that tests run. */
+export function findTestProgram(): Promise<ServerProgram> {
   return findProgram({ ...testProgramSources, log: pino(pino.destination(2)) })
 }
 
@@ -42,8 +50,14 @@ export async function setup(): Promise<void> {
 export async function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   const program = await findTestProgram()
   const folder = await mkdtemp(join(tmpdir(), 'relay-redis-'))
-  const password = randomBytes(16).toString('hex')
-  let port = await findFreePort()
+  const password = options.password ?? randomBytes(16).toString('hex')
+  const findPort = async () => {
+    let found: number
+    do found = await findFreePort()
+    while (found > (options.highestPort ?? 65_535))
+    return found
+  }
+  let port = await findPort()
   const launch = () => launchServer({ ...options, program, folder, password, port, detached: false })
 
   let server: Server | undefined
@@ -53,7 +67,7 @@ export async function startTestRedis(options: TestRedisOptions = {}): Promise<Te
     } catch (error) {
       // Another process took the free port in between.
       if (!(error instanceof PortTakenError) || attempt === 5) throw error
-      port = await findFreePort()
+      port = await findPort()
     }
   }
 
@@ -72,6 +86,8 @@ export async function startTestRedis(options: TestRedisOptions = {}): Promise<Te
 
   return {
     url: serverUrl({ port, password }),
+    port,
+    folder,
     kill,
     async restart() {
       await kill('SIGKILL')

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openRedis, type RedisConnection } from '../../infra/node/connect-redis.ts'
+import { createKeys } from '../../shared/keys.ts'
+import { createLogReader } from '../../shared/log/reader.ts'
+import { idsUpTo, readIds, startCountingReader, startCountingWriter } from '../support/counting.ts'
+import { startTestSentinels, type TestSentinels } from '../support/redis-sentinel.ts'
+
+let sentinels: TestSentinels
+const opened: RedisConnection[] = []
+
+beforeAll(async () => {
+  sentinels = await startTestSentinels()
+})
+
+afterAll(async () => {
+  for (const connection of opened) connection.disconnect()
+  await sentinels.stop()
+})
+
+function connect(): RedisConnection {
+  const connection = openRedis(sentinels.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 })
+  connection.on('error', () => undefined)
+  opened.push(connection)
+  return connection
+}
+
+it('goes on with the new master after the old one was killed: nothing is lost in silence', async () => {
+  const redis = connect()
+  const keys = createKeys('s')
+  const writer = startCountingWriter({ redis, keys, feed: 'a' })
+  const { epoch } = await createLogReader(connect(), keys).bounds()
+  const reader = startCountingReader(connect, keys, { epoch, seq: 0 })
+  await expect.poll(() => reader.ids().length, { timeout: 10_000 }).toBeGreaterThan(50)
+  expect(await sentinels.currentPort()).toBe(sentinels.master.port)
+
+  await sentinels.master.kill('SIGKILL')
+  const before = writer.count()
+  await expect.poll(() => sentinels.currentPort(), { timeout: 20_000 }).toBe(sentinels.replica.port)
+  await expect.poll(() => writer.count(), { timeout: 10_000 }).toBeGreaterThan(before + 50)
+  expect(writer.losses).toEqual(['epoch'])
+  await writer.stop()
+
+  const ids = await readIds(redis, keys)
+  expect(ids).toEqual(idsUpTo('a', ids.length))
+  await expect.poll(() => reader.ids().at(-1), { timeout: 10_000 }).toBe(ids.at(-1))
+  expect(reader.ids()).toEqual(ids.slice(reader.resets.at(-1)?.seq ?? 0))
+  reader.stop()
+})
