@@ -107,8 +107,17 @@ export const settings = {
     flag: 'resources',
     default: 'pods,leases',
     allowed: 'resources such as pods,leases, separated by commas',
-    meaning: 'What to watch.',
+    meaning:
+      'What to watch. After "?": namespace, labelSelector, fieldSelector; object=full puts whole objects into events, ' +
+      'with values redacted unless named by reveal=env,annotations,commands,data,headers,messages,volumes.',
     roles: ['up', 'watch', 'serve'],
+  }),
+  leaseRenewals: choice(['state', 'log'], {
+    name: 'RELAY_LEASE_RENEWALS',
+    flag: 'lease-renewals',
+    default: 'state',
+    meaning: 'Where renewals of Leases go: only into the current state, or into the log as well, each as an event.',
+    roles: ['up', 'watch'],
   }),
   data: text({
     name: 'RELAY_DATA',
@@ -143,6 +152,16 @@ export const settings = {
     pattern: /^[A-Za-z0-9_-]{43}$/,
     meaning: 'Key that encrypts the secrets of webhooks in Redis. The same for serve and deliver.',
     roles: ['up', 'serve', 'deliver'],
+  }),
+  webhookDisableAfter: integer({
+    name: 'WEBHOOK_DISABLE_AFTER',
+    flag: 'webhook-disable-after',
+    default: 120,
+    min: 1,
+    max: 8760,
+    unit: 'hours',
+    meaning: 'How long a webhook may take nothing before it is turned off.',
+    roles: ['up', 'deliver'],
   }),
   logEntries: integer({
     name: 'RELAY_LOG_ENTRIES',

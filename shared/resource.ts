@@ -11,7 +11,19 @@ export interface WatchedResource {
   namespace?: string
   labelSelector?: string
   fieldSelector?: string
+  /** Events carry the whole object as `object`, beside the fields that the relay picks. */
+  object?: 'full'
+  /** Whose values the whole object shows; all others are `[redacted]`. */
+  reveal?: SecretKind[]
 }
+
+/**
+ * What a whole object hides unless it is revealed by name: values of annotations, commands and their arguments, `data` of
+ * ConfigMaps and Secrets, values in `env`, HTTP headers of probes, messages in statuses, attributes of volumes.
+ */
+const secretKinds = ['annotations', 'commands', 'data', 'env', 'headers', 'messages', 'volumes'] as const
+
+export type SecretKind = (typeof secretKinds)[number]
 
 /** What may be named without group and version. */
 const known: Readonly<Record<string, Pick<WatchedResource, 'group' | 'version'>>> = {
@@ -41,7 +53,8 @@ const withoutNodeLeases = 'metadata.namespace!=kube-node-lease'
  * Reads a list of resources: `pods`, `v1/pods` or `apps/v1/deployments`, each with an optional query of `namespace`,
  * `labelSelector` and `fieldSelector` (`pods?namespace=shop&labelSelector=app=web`). Items are separated by commas or by
  * spaces; after an item with a query only a space ends it, since selectors hold commas. Leases leave out the namespace
- * `kube-node-lease` unless a query says otherwise (`leases?` takes all).
+ * `kube-node-lease` unless a query says otherwise (`leases?` takes all). `object=full` puts whole objects into the events,
+ * with most values `[redacted]`; `reveal=env,annotations` shows those of the kinds that it names.
  * @throws RelayError `invalid`, naming the item.
  */
 export function parseResources(text: string, field = 'RELAY_RESOURCES'): WatchedResource[] {
@@ -78,14 +91,32 @@ function parseItem(text: string, field: string): WatchedResource {
   }
   const watched: WatchedResource = { ...place, resource }
   for (const [name, value] of new URLSearchParams((match?.[4] ?? '').replaceAll('+', '%2B'))) {
-    if (name !== 'namespace' && name !== 'labelSelector' && name !== 'fieldSelector') {
-      throw invalid(field, `"${text}" has "${name}"; there are namespace, labelSelector and fieldSelector`)
+    if (name === 'namespace' || name === 'labelSelector' || name === 'fieldSelector') {
+      if (name === 'namespace' && !namespaceName.test(value)) throw invalid(field, `"${value}" is no namespace`)
+      watched[name] = value
+    } else if (name === 'object') {
+      if (value !== 'full') throw invalid(field, `object=${value} is not known; there is object=full`)
+      watched.object = value
+    } else if (name === 'reveal') {
+      watched.reveal = value.split(',').map((kind) => readSecretKind(kind, field))
+    } else {
+      const names = 'namespace, labelSelector, fieldSelector, object and reveal'
+      throw invalid(field, `"${text}" has "${name}"; there are ${names}`)
     }
-    if (name === 'namespace' && !namespaceName.test(value)) throw invalid(field, `"${value}" is no namespace`)
-    watched[name] = value
   }
-  if (resource === 'leases' && match?.[4] === undefined) watched.fieldSelector = withoutNodeLeases
+  if (watched.reveal !== undefined && watched.object === undefined) {
+    throw invalid(field, `"${text}" reveals values of an object that it does not ask for; add object=full`)
+  }
+  const { namespace, labelSelector, fieldSelector } = watched
+  const isNarrowed = (namespace ?? labelSelector ?? fieldSelector) !== undefined
+  if (resource === 'leases' && match?.[4] !== '' && !isNarrowed) watched.fieldSelector = withoutNodeLeases
   return watched
+}
+
+function readSecretKind(text: string, field: string): SecretKind {
+  const kind = secretKinds.find((one) => one === text)
+  if (kind === undefined) throw invalid(field, `reveal=${text} is not known; there are ${secretKinds.join(', ')}`)
+  return kind
 }
 
 /** `pods`, or `leases.coordination.k8s.io`: the name under which a resource's current objects are kept. */

@@ -46,7 +46,16 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   const owner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
   const keep = { keepEntries: config.logEntries, keepBytes: config.logBytes, keepMs: config.logAge }
   const store = createStore({ redis, keys, ...keep })
-  const deps = { client, store, cluster, owner, board, log, leaseMs: config.takeover }
+  const deps = {
+    client,
+    store,
+    cluster,
+    owner,
+    board,
+    log,
+    leaseMs: config.takeover,
+    leaseRenewals: config.leaseRenewals,
+  }
   log.info({ cluster, server: client.server, source: choice.source }, 'watching')
   const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))
   let stopped: Promise<void> | undefined

@@ -5,6 +5,7 @@ export interface KubeMeta {
   uid?: string
   resourceVersion?: string
   continue?: string
+  generation?: number
   creationTimestamp?: string
   deletionTimestamp?: string
   labels?: Record<string, string>

@@ -1,6 +1,7 @@
 import type { Change, ObjectData } from '../../shared/event.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { asArray, asNumber, asObject, asString, compareLabels, type Normalizer, readMeta } from './normalizer.ts'
+import { compareResources, type Resources, readResize, readResources } from './pod-resize.ts'
 import { computeColumns, readState } from './pod-status.ts'
 
 /** One container of a Pod, as far as the relay tells of it. */
@@ -15,6 +16,10 @@ export interface ContainerData {
   reason?: string
   exitCode?: number
   signal?: number
+  /** What it has, as its status says. */
+  resources?: Resources
+  /** What it is to have, where that is something else or its status does not say. */
+  requested?: Resources
   /** How the run before this one ended. */
   last?: { exitCode: number; signal?: number; reason?: string; finishedAt?: string }
 }
@@ -38,6 +43,8 @@ export interface PodData extends ObjectData {
   terminating?: string
   /** The reason of condition DisruptionTarget. */
   disrupted?: string
+  /** How far a resize in place is: the reason of PodResizePending (`Deferred`, `Infeasible`), else `InProgress` or `Error`. */
+  resizing?: string
   containers: ContainerData[]
 }
 
@@ -73,6 +80,7 @@ function readPod(object: KubeObject): PodData {
     unschedulable: held !== undefined && unplaced.has(held) ? held : undefined,
     terminating,
     disrupted: asString(find('DisruptionTarget', 'True')?.reason),
+    resizing: readResize(find('PodResizePending', 'True'), find('PodResizeInProgress', 'True')),
   }
   for (const [name, value] of Object.entries(optional)) if (value !== undefined) data[name] = value
   return data
@@ -81,12 +89,17 @@ function readPod(object: KubeObject): PodData {
 function readContainers(spec: Record<string, unknown>, status: Record<string, unknown>): ContainerData[] {
   const isSidecar = (name: unknown) =>
     asArray(spec.initContainers).some((c) => asObject(c).name === name && asObject(c).restartPolicy === 'Always')
-  const list = (field: string, kindOf: (name: unknown) => ContainerData['kind']) =>
-    asArray(status[field]).map((entry) => readContainer(asObject(entry), kindOf(asObject(entry).name)))
+  const list = (field: string, specs: string, kindOf: (name: unknown) => ContainerData['kind']) =>
+    asArray(status[field]).map((item) => {
+      const entry = asObject(item)
+      const container = readContainer(entry, kindOf(entry.name))
+      const own = asArray(spec[specs]).find((c) => asObject(c).name === entry.name)
+      return Object.assign(container, readResources(asObject(own).resources, entry.resources))
+    })
   return [
-    ...list('initContainerStatuses', (name) => (isSidecar(name) ? 'sidecar' : 'init')),
-    ...list('containerStatuses', () => undefined),
-    ...list('ephemeralContainerStatuses', () => 'ephemeral'),
+    ...list('initContainerStatuses', 'initContainers', (name) => (isSidecar(name) ? 'sidecar' : 'init')),
+    ...list('containerStatuses', 'containers', () => undefined),
+    ...list('ephemeralContainerStatuses', 'ephemeralContainers', () => 'ephemeral'),
   ]
 }
 
@@ -140,6 +153,7 @@ export function comparePods(old: PodData | undefined, next: PodData): Change[] {
   appeared('terminating', old?.terminating, next.terminating)
   appeared('disrupted', old?.disrupted, next.disrupted)
   if (next.reason === 'Evicted' && old?.reason !== 'Evicted') changes.push({ type: 'evicted' })
+  if (old?.resizing !== next.resizing) moved('resizing', old?.resizing, next.resizing ?? null)
   for (const container of next.containers) {
     const before = old?.containers.find((c) => c.name === container.name && c.kind === container.kind)
     changes.push(...compareContainers(before, container))
@@ -168,7 +182,7 @@ function compareContainers(old: ContainerData | undefined, next: ContainerData):
       to: waits,
     })
   }
-  return changes
+  return old === undefined ? changes : [...changes, ...compareResources(next.name, old, next)]
 }
 
 /** Why a container waits, where that is no part of an ordinary start. */

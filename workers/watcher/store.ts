@@ -3,6 +3,7 @@ import { createSeen } from '../../shared/log/seen.ts'
 import { createLogWriter, type LogWriter, type LogWriterDeps } from '../../shared/log/writer.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import { createStateReader, type StateReader } from '../../shared/state.ts'
+import { maskJsonText } from '../normalize/redact.ts'
 
 /** Where a watcher keeps everything that must outlive it. */
 export interface Store {
@@ -27,7 +28,7 @@ export function createStore(
     openWriter: (feed, resource, namespace) => createLogWriter({ ...deps, feed, resource, namespace, seen }),
     state: createStateReader(redis, keys),
     async keepDeadLetter(feed, bytes) {
-      const text = new TextDecoder().decode(bytes.subarray(0, deadLetterBytes))
+      const text = maskJsonText(new TextDecoder().decode(bytes.subarray(0, deadLetterBytes)))
       await redis.call('SET', keys.own('dead-letter', feed), text, 'EX', deadLetterSeconds)
     },
   }

@@ -4,6 +4,7 @@ import type { Logger } from '../../shared/role.ts'
 import { type Clock, sleep, systemClock } from '../clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { chooseNormalizer } from '../normalize/choose.ts'
+import type { Renewals } from '../normalize/lease.ts'
 import { createReflector } from '../reflector/reflector.ts'
 import { createEventEncoder } from './encode.ts'
 import { createFeed, type FeedLimits, type FeedNote } from './feed.ts'
@@ -34,6 +35,7 @@ export interface WatcherDeps {
   clock?: Clock
   random?: () => number
   leastTimeoutSeconds?: number
+  leaseRenewals?: Renewals
   limits?: FeedLimits
   /** How long a writer's lease lasts unless renewed, in ms: after a crash, others wait so long. */
   leaseMs?: number
@@ -103,7 +105,7 @@ async function write(
   signal: AbortSignal,
 ): Promise<Loss> {
   const { clock, leaseMs = defaultLeaseMs } = deps
-  const normalizer = chooseNormalizer(watched)
+  const normalizer = chooseNormalizer(watched, deps.leaseRenewals)
   const resource = nameResource(watched)
   const known = await loadKnownSet(deps.store.state, resource, watched.namespace)
   const note: FeedNote =
