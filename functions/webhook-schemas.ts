@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { filterNames } from '../shared/filter/filter.ts'
 import { attemptErrors, deliveryStates } from '../shared/webhook/delivery.ts'
+import { disabledReasons, orderings } from '../shared/webhook/webhook.ts'
 import { continuation, createCollection, createLimit } from './schemas/common.ts'
 
 const clause = z.union([z.string(), z.array(z.string())])
@@ -59,7 +60,14 @@ const webhookFields = {
   filter: z.object(filterShape),
   description: z.string().optional(),
   enabled: z.boolean(),
-  disabledReason: z.enum(['gone']).optional().openapi({ description: 'Set when the endpoint answered 410.' }),
+  disabledReason: z.enum(disabledReasons).optional().openapi({
+    description: 'Why the relay turned it off: `gone`, it answered 410; `failing`, it took nothing for days.',
+  }),
+  disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When the relay turned it off.' }),
+  ordering: z.enum(orderings).optional(),
+  schedule: z.array(z.int()).optional(),
+  fields: z.array(z.string()).optional(),
+  headers: z.record(z.string(), z.string()).optional(),
   createdAt: z.string().openapi({ format: 'date-time' }),
   start: z.string().openapi({ description: 'Cursor: events after it are sent.' }),
 }

@@ -19,6 +19,8 @@ export type DeliverConfig = Pick<
 > & {
   /** Where it is not set, the key is kept in a file in the data folder. */
   readonly webhookSecretKey?: string | undefined
+  /** Hours. */
+  readonly webhookDisableAfter?: number
 }
 
 const leaseMs = 10_000
@@ -44,6 +46,9 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
     box: createSecretBox(encryptionKey),
     userAgent: `kube-watch-relay/${product.version}`,
     log: log.child({ part: 'deliverer' }),
+    options: {
+      ...(config.webhookDisableAfter === undefined ? {} : { disableAfter: config.webhookDisableAfter * 3_600_000 }),
+    },
   })
   const dispatcher = startDispatcher({
     redis,

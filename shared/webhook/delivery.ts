@@ -1,8 +1,9 @@
 /**
  * `pending` is the one state that is not an end: the first attempt or a retry is to come. `delivered` was answered 2xx;
- * `dead` is the dead letter; `disabled` the endpoint was turned off; `skipped` it was deleted.
+ * `dead` is the dead letter; `disabled` the endpoint was turned off; `skipped` it was deleted; `superseded` a newer state of
+ * the same object took its place (ordering `latest`).
  */
-export const deliveryStates = ['pending', 'delivered', 'dead', 'disabled', 'skipped'] as const
+export const deliveryStates = ['pending', 'delivered', 'dead', 'disabled', 'skipped', 'superseded'] as const
 
 export type DeliveryState = (typeof deliveryStates)[number]
 
@@ -57,6 +58,14 @@ export interface Delivery {
   /** The job it came with: names the jobs of its retries as well. */
   group: string
   scope?: 'entered' | 'left'
+  /** Where order is kept: the object that it is about. Names the line in which the delivery waits. */
+  object?: string
+  /** The event itself, as the log would have it; for the few that are in no log. */
+  body?: string
+  /** The event's cursor, where it is not the delivery's own id: for what is sent again, and for what is in no log. */
+  cursor?: string
+  /** The delivery that this one repeats. */
+  repeats?: string
   attempts: Attempt[]
   /** While pending: when the next attempt is due, ms since 1970. Absent: at once. */
   due?: number

@@ -11,6 +11,10 @@ export interface WebhookKeys {
   dispatch: string
   /** Hash: job id to job, for jobs that are decided and perhaps not yet in the queue. */
   outbox: string
+  /** Hash: `since:<webhook id>` of the first failure after the last success, and what an endpoint's throttling is. */
+  health: string
+  /** Hash: id to definition of the tasks that the dispatcher carries out, such as a replay. */
+  tasks: string
   /** Prefix of the queue's own keys. */
   queue: string
   /** The ledger of one webhook. */
@@ -20,6 +24,10 @@ export interface WebhookKeys {
 export interface LedgerKeys {
   /** Hash: delivery id to record. */
   records: string
+  /** Sorted set, all scores 0: what waits in order, see `lineMember`. */
+  lines: string
+  /** Hash: object to the job that works on its line. */
+  locks: string
   /** Hash: `accepted`, and each end state, to how many there ever were. */
   counts: string
   /** Sorted set per state: delivery ids by sequence number. */
@@ -33,11 +41,15 @@ export function createWebhookKeys(keys: Keys): WebhookKeys {
     version: keys.own('webhooks', 'version'),
     dispatch: keys.own('dispatch'),
     outbox: keys.own('dispatch', 'outbox'),
+    health: keys.own('webhooks', 'health'),
+    tasks: keys.own('webhooks', 'tasks'),
     queue: keys.own('bull'),
     ledger(id) {
       const state = (name: DeliveryState) => keys.own('ledger', id, name)
       return {
         records: keys.own('ledger', id),
+        lines: keys.own('ledger', id, 'lines'),
+        locks: keys.own('ledger', id, 'locks'),
         counts: keys.own('ledger', id, 'counts'),
         states: Object.fromEntries(deliveryStates.map((name) => [name, state(name)])) as Record<DeliveryState, string>,
       }

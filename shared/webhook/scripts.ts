@@ -2,7 +2,8 @@ import { createScript } from '../redis.ts'
 
 /**
  * Puts a webhook's record in place of the one that the caller read, or answers 0. A change that was sent twice is done once.
- * KEYS webhooks, version. ARGV id, record as read (empty: there must be none), new record.
+ * Where it changes what the webhook gets, the place from which that holds is kept with the dispatcher's.
+ * KEYS webhooks, version, meta, dispatch. ARGV id, record as read (empty: there must be none), new record, 1 if so.
  */
 export const putScript = createScript(`
 local current = redis.call('HGET', KEYS[1], ARGV[1]) or ''
@@ -10,21 +11,25 @@ if current == ARGV[3] then return 1 end
 if current ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('INCR', KEYS[2])
+if ARGV[4] == '1' then
+  redis.call('HSET', KEYS[4], 'changed:' .. ARGV[1], redis.call('HGET', KEYS[3], 'seq') or '0')
+end
 return 1
 `)
 
 /**
  * Removes a webhook with its ledger. What still waited ends as skipped, in counts that stay for a week.
- * KEYS webhooks, version, dispatch, records, counts, pending, other states… ARGV id, seconds to keep the counts.
+ * KEYS webhooks, version, dispatch, health, counts, pending, records, other states… ARGV id, seconds to keep the counts.
  */
 export const removeScript = createScript(`
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('INCR', KEYS[2])
-redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1])
+redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1])
+redis.call('HDEL', KEYS[4], 'since:' .. ARGV[1], 'until:' .. ARGV[1], 'pauses:' .. ARGV[1])
 local waiting = redis.call('ZCARD', KEYS[6])
 if waiting > 0 then redis.call('HINCRBY', KEYS[5], 'skipped', waiting) end
 redis.call('EXPIRE', KEYS[5], ARGV[2])
-redis.call('UNLINK', KEYS[4], unpack(KEYS, 6))
+redis.call('UNLINK', unpack(KEYS, 6))
 return 1
 `)
 
@@ -57,10 +62,10 @@ return redis.call('HSET', KEYS[1], 'until', '0')
 /**
  * Accepts deliveries and moves the position past the events that they are for: both or neither. Since the position moves
  * with them, no event is accepted twice, and a call sent again changes nothing.
- * KEYS dispatch, outbox, webhooks, then records, pending, counts of each webhook.
+ * KEYS dispatch, outbox, webhooks, then records, pending, counts, lines of each webhook.
  * ARGV fence, field of the position, position as read (empty: none), new position, then operations:
  *   L webhook (it follows the main position from here on) | R note (history was lost)
- *   J first-key webhook job-id job count, and count times: seq delivery-id record
+ *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
  * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
  */
 export const acceptScript = createScript(`
@@ -86,16 +91,17 @@ while ARGV[i] do
     local first, count = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5])
     if redis.call('HEXISTS', KEYS[3], ARGV[i + 2]) == 1 then
       local accepted = 0
-      for n = i + 6, i + 3 + count * 3, 3 do
+      for n = i + 6, i + 2 + count * 4, 4 do
         if redis.call('HSETNX', KEYS[first], ARGV[n + 1], ARGV[n + 2]) == 1 then
           redis.call('ZADD', KEYS[first + 1], ARGV[n], ARGV[n + 1])
+          if ARGV[n + 3] ~= '' then redis.call('ZADD', KEYS[first + 3], 0, ARGV[n + 3]) end
           accepted = accepted + 1
         end
       end
       redis.call('HINCRBY', KEYS[first + 2], 'accepted', accepted)
       redis.call('HSET', KEYS[2], ARGV[i + 3], ARGV[i + 4])
     end
-    i = i + 6 + count * 3
+    i = i + 6 + count * 4
   end
 end
 if ARGV[4] == 'live' and redis.call('HEXISTS', KEYS[3], string.sub(ARGV[2], 4)) == 0 then return 'ok' end
@@ -104,11 +110,13 @@ return 'ok'
 `)
 
 /**
- * Reads all that a job needs in one go. KEYS webhooks, records, log. ARGV webhook, then per delivery: id, seq.
- * Answers the webhook's record, then per delivery: its record, and its event's JSON if it is pending; empty for what is not there.
+ * Reads all that a job needs in one go. KEYS webhooks, records, log, health. ARGV webhook, then per delivery: id, seq.
+ * Answers the webhook's record, since when it fails, until when it is throttled, then per delivery: its record, and its
+ * event's JSON if it is pending; empty for what is not there.
  */
 export const loadScript = createScript(`
-local answer = {redis.call('HGET', KEYS[1], ARGV[1]) or ''}
+local health = redis.call('HMGET', KEYS[4], 'since:' .. ARGV[1], 'until:' .. ARGV[1])
+local answer = {redis.call('HGET', KEYS[1], ARGV[1]) or '', health[1] or '', health[2] or ''}
 for i = 2, #ARGV, 2 do
   local record = redis.call('HGET', KEYS[2], ARGV[i]) or ''
   local event = ''
@@ -126,14 +134,14 @@ return answer
 /**
  * Records what became of deliveries, each only if it is still as its reader found it: an end is never followed by another.
  * Of each end state, the newest are kept.
- * KEYS records, counts, pending, end state, in fours. ARGV how many to keep, then per delivery:
- *   first-key id seq header-as-read new-state new-record
+ * KEYS records, counts, pending, end state, lines, in fives. ARGV how many to keep, then per delivery:
+ *   first-key id seq header-as-read new-state new-record place-in-line (empty: none)
  * Answers 1 or 0 for each; 1 also for what was recorded before by this very call.
  */
 export const settleScript = createScript(`
 local keep = tonumber(ARGV[1])
 local answer = {}
-for i = 2, #ARGV, 6 do
+for i = 2, #ARGV, 7 do
   local first, id, state, value = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 4], ARGV[i + 5]
   local current = redis.call('HGET', KEYS[first], id)
   local done = 0
@@ -144,6 +152,7 @@ for i = 2, #ARGV, 6 do
     redis.call('HSET', KEYS[first], id, value)
     if state ~= 'pending' then
       redis.call('ZREM', KEYS[first + 2], id)
+      if ARGV[i + 6] ~= '' then redis.call('ZREM', KEYS[first + 4], ARGV[i + 6]) end
       redis.call('ZADD', KEYS[first + 3], ARGV[i + 2], id)
       redis.call('HINCRBY', KEYS[first + 1], state, 1)
       local excess = math.min(redis.call('ZCARD', KEYS[first + 3]) - keep, 1000)
@@ -157,4 +166,98 @@ for i = 2, #ARGV, 6 do
   answer[#answer + 1] = done
 end
 return answer
+`)
+
+/**
+ * Adds one delivery beside the dispatcher's own: to the ledger, and its job to the outbox, which the dispatcher empties as
+ * soon as it sees the new version. KEYS webhooks, version, outbox, records, pending, counts, lines.
+ * ARGV webhook, job id, job, seq, delivery id, record, place-in-line. Answers 0 where there is no such webhook.
+ */
+export const addScript = createScript(`
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[4], ARGV[5], ARGV[6]) == 0 then return 1 end
+redis.call('ZADD', KEYS[5], ARGV[4], ARGV[5])
+redis.call('HINCRBY', KEYS[6], 'accepted', 1)
+if ARGV[7] ~= '' then redis.call('ZADD', KEYS[7], 0, ARGV[7]) end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+redis.call('INCR', KEYS[2])
+return 1
+`)
+
+/**
+ * Takes the line of one object for a job, and reads its front. A job that finds it taken leaves a note, so that the other one
+ * looks again before it leaves. KEYS lines, locks, records, log. ARGV object, job id, lease in ms, how many.
+ * Answers \`held\`, \`empty\`, or \`mine\`, the last place in line, and per delivery: its place, its record, its event's JSON.
+ */
+export const takeLineScript = createScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HGET', KEYS[2], ARGV[1])
+if held then
+  local holder, leased = string.match(held, '^(%S+) (%S+)')
+  if holder ~= ARGV[2] and tonumber(leased) > now then
+    redis.call('HSET', KEYS[2], ARGV[1], holder .. ' ' .. leased .. ' again')
+    return {'held'}
+  end
+end
+local from, to = '[' .. ARGV[1] .. ' ', '(' .. ARGV[1] .. '!'
+local places = redis.call('ZRANGEBYLEX', KEYS[1], from, to, 'LIMIT', 0, ARGV[4])
+if #places == 0 then
+  redis.call('HDEL', KEYS[2], ARGV[1])
+  return {'empty'}
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now + ARGV[3]))
+local answer = {'mine', redis.call('ZREVRANGEBYLEX', KEYS[1], to, from, 'LIMIT', 0, 1)[1]}
+for _, place in ipairs(places) do
+  local seq, id = string.match(place, ' (%S+) (%S+)$')
+  local record = redis.call('HGET', KEYS[3], id) or ''
+  if string.sub(record, 1, 8) == 'pending ' then
+    local at = string.format('%.0f-0', tonumber(seq, 36))
+    local entry = redis.call('XRANGE', KEYS[4], at, at)[1]
+    answer[#answer + 1] = place
+    answer[#answer + 1] = record
+    answer[#answer + 1] = entry and entry[2][2] or ''
+  else
+    redis.call('ZREM', KEYS[1], place)
+  end
+end
+return answer
+`)
+
+/** Leaves a line. KEYS locks. ARGV object, job id. Answers 0 when somebody asked to look again. */
+export const leaveLineScript = createScript(`
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+if not held or string.match(held, '^(%S+)') ~= ARGV[2] then return 1 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+return string.sub(held, -6) == ' again' and 0 or 1
+`)
+
+/**
+ * Notes that an attempt failed. KEYS health. ARGV webhook, now in ms, for how long to pause the endpoint in ms (0: it need not
+ * be; \`auto\`: longer with each pause in a row), the first and the longest such pause.
+ * Answers since when it has failed, and until when it is paused.
+ */
+export const failScript = createScript(`
+local since, pauses, pausedUntil = 'since:' .. ARGV[1], 'pauses:' .. ARGV[1], 'until:' .. ARGV[1]
+redis.call('HSETNX', KEYS[1], since, ARGV[2])
+local now, before = tonumber(ARGV[2]), tonumber(redis.call('HGET', KEYS[1], pausedUntil) or '0')
+local pause = tonumber(ARGV[3])
+if not pause then
+  pause = 0
+  -- Requests that were under way together count as one.
+  if before <= now then
+    local count = redis.call('HINCRBY', KEYS[1], pauses, 1)
+    pause = math.min(ARGV[4] * 2 ^ math.min(count - 1, 30), ARGV[5])
+  end
+end
+if pause > 0 and now + pause > before then
+  before = now + pause
+  redis.call('HSET', KEYS[1], pausedUntil, string.format('%.0f', before))
+end
+return {redis.call('HGET', KEYS[1], since), string.format('%.0f', before)}
+`)
+
+/** Notes that an endpoint works, or starts anew. KEYS health. ARGV webhook. */
+export const recoverScript = createScript(`
+return redis.call('HDEL', KEYS[1], 'since:' .. ARGV[1], 'until:' .. ARGV[1], 'pauses:' .. ARGV[1])
 `)

@@ -1,13 +1,33 @@
 const prefix = 'whsec_'
+const privatePrefix = 'whsk_'
 
 /** Makes up a Standard Webhooks secret: `whsec_` and 32 random bytes in base64. */
 export function createSecret(): string {
   return prefix + toBase64(crypto.getRandomValues(new Uint8Array(32)))
 }
 
-/** The bytes of a `whsec_` secret, the key of its HMAC. */
+/**
+ * Makes up an ed25519 key pair as Standard Webhooks writes it: `whsk_` and the 32 bytes of the private key followed by the
+ * 32 of the public one, and `whpk_` and the latter alone.
+ */
+export async function createKeyPair(): Promise<{ secret: string; publicKey: string }> {
+  const pair: object = await crypto.subtle.generateKey({ name: 'Ed25519' }, true, ['sign', 'verify'])
+  const exported = await crypto.subtle.exportKey('jwk', (pair as { privateKey: CryptoKey }).privateKey)
+  const { d = '', x = '' } = exported as { d?: string; x?: string }
+  const [privateBytes, publicBytes] = [fromBase64(fromUrl(d)), fromBase64(fromUrl(x))]
+  const both = Uint8Array.from([...privateBytes, ...publicBytes])
+  return { secret: privatePrefix + toBase64(both), publicKey: `whpk_${toBase64(publicBytes)}` }
+}
+
+/** Whether a secret is one of ed25519. */
+export function isPrivateKey(secret: string): boolean {
+  return secret.startsWith(privatePrefix)
+}
+
+/** The bytes of a secret: the key of its HMAC, or an ed25519 private key and its public one. */
 export function secretBytes(secret: string): Uint8Array<ArrayBuffer> {
-  return fromBase64(secret.startsWith(prefix) ? secret.slice(prefix.length) : secret)
+  const used = [prefix, privatePrefix].find((known) => secret.startsWith(known)) ?? ''
+  return fromBase64(secret.slice(used.length))
 }
 
 /** Encrypts secrets for storage. */
@@ -53,6 +73,10 @@ async function deriveKey(material: Uint8Array<ArrayBuffer>): Promise<CryptoKey> 
 
 function toBytes(value: Uint8Array | string): Uint8Array<ArrayBuffer> {
   return typeof value === 'string' ? new TextEncoder().encode(value) : Uint8Array.from(value)
+}
+
+function fromUrl(text: string): string {
+  return text.replaceAll('-', '+').replaceAll('_', '/')
 }
 
 function toBase64(bytes: Uint8Array): string {

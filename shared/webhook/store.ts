@@ -1,7 +1,6 @@
 import { RelayError } from '../errors.ts'
 import type { Keys } from '../keys.ts'
 import { type RedisClient, toRecord } from '../redis.ts'
-import { deliveryStates } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
 import { putScript, removeScript } from './scripts.ts'
 import type { Webhook } from './webhook.ts'
@@ -29,8 +28,10 @@ const maxTries = 20
 /** Creates the store of one cluster's webhooks. */
 export function createWebhookStore(redis: RedisClient, clusterKeys: Keys): WebhookStore {
   const keys = createWebhookKeys(clusterKeys)
-  const put = async (id: string, expected: string, record: string) =>
-    (await putScript.run(redis, [keys.webhooks, keys.version], [id, expected, record])) === 1
+  const put = async (id: string, expected: string, record: string, isOther: boolean) => {
+    const touched = [keys.webhooks, keys.version, clusterKeys.meta, keys.dispatch]
+    return (await putScript.run(redis, touched, [id, expected, record, isOther ? 1 : 0])) === 1
+  }
   const text = async (id: string) => {
     const stored = await redis.call('HGET', keys.webhooks, id)
     return typeof stored === 'string' ? stored : undefined
@@ -52,7 +53,7 @@ export function createWebhookStore(redis: RedisClient, clusterKeys: Keys): Webho
       return stored === undefined ? undefined : parseWebhook(stored)
     },
     async create(webhook) {
-      if (!(await put(webhook.id, '', JSON.stringify(webhook)))) {
+      if (!(await put(webhook.id, '', JSON.stringify(webhook), true))) {
         throw new RelayError('conflict', `There is a webhook ${webhook.id} already.`)
       }
     },
@@ -60,18 +61,26 @@ export function createWebhookStore(redis: RedisClient, clusterKeys: Keys): Webho
       for (let tries = 0; tries < maxTries; tries++) {
         const stored = await text(id)
         if (stored === undefined) return undefined
-        const changed = change(parseWebhook(stored))
-        if (await put(id, stored, JSON.stringify(changed))) return changed
+        const current = parseWebhook(stored)
+        const changed = change(current)
+        const isOther = wants(current) !== wants(changed)
+        if (await put(id, stored, JSON.stringify(changed), isOther)) return changed
       }
       throw new RelayError('conflict', `Webhook ${id} is being changed by others; try again.`)
     },
     async remove(id) {
-      const { records, counts, states } = keys.ledger(id)
-      const touched = [keys.webhooks, keys.version, keys.dispatch, records, counts]
-      for (const state of deliveryStates) touched.push(states[state])
+      const { records, counts, lines, locks, states } = keys.ledger(id)
+      const { pending, ...others } = states
+      const touched = [keys.webhooks, keys.version, keys.dispatch, keys.health, counts, pending]
+      touched.push(records, lines, locks, ...Object.values(others))
       return (await removeScript.run(redis, touched, [id, keepCounts])) === 1
     },
   }
+}
+
+/** What decides which events a webhook gets. */
+function wants({ filter, enabled }: Webhook): string {
+  return JSON.stringify([filter, enabled])
 }
 
 /** Reads a stored record. */

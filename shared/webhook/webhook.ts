@@ -4,10 +4,22 @@ import type { Filter } from '../filter/filter.ts'
 export interface StoredSecret {
   sealed: string
   until?: number
+  /** Of an ed25519 key, the half that verifies, `whpk_…`; absent: the secret is one of HMAC. */
+  publicKey?: string
 }
 
-/** Why the relay itself turned an endpoint off: `gone` it answered 410. */
-export type DisabledReason = 'gone'
+/** Why the relay itself turned an endpoint off: `gone` it answered 410, `failing` it took nothing for days. */
+export const disabledReasons = ['gone', 'failing'] as const
+
+export type DisabledReason = (typeof disabledReasons)[number]
+
+/**
+ * In which order deliveries start: `none`, each at once; `object`, of one object the next only after the one before ended;
+ * `latest`, the same, and what waits gives way to the newest state.
+ */
+export const orderings = ['none', 'object', 'latest'] as const
+
+export type Ordering = (typeof orderings)[number]
 
 /** An endpoint and what it wants, as the record in Redis holds it. */
 export interface Webhook {
@@ -17,12 +29,33 @@ export interface Webhook {
   description?: string
   enabled: boolean
   disabledReason?: DisabledReason
+  /** RFC 3339, when the relay turned it off. */
+  disabledAt?: string
+  /** Absent: `none`. */
+  ordering?: Ordering
+  /** Pauses before the attempts in ms, the first at once; absent: the standard ones. */
+  schedule?: number[]
+  /** What of an event's `data` is sent, as dotted paths; absent: all of it. */
+  fields?: string[]
+  /** Sent with each request beside our own. */
+  headers?: Record<string, string>
   /** RFC 3339. */
   createdAt: string
   /** Cursor: events after it are this webhook's. */
   start: string
   /** Each attempt is signed with all that are valid, the newest first. */
   secrets: StoredSecret[]
+}
+
+/** The record, turned on or off; a reason goes with an endpoint that the relay itself turns off. */
+export function switchWebhook(
+  webhook: Webhook,
+  enabled: boolean,
+  because?: { reason: DisabledReason; at: number },
+): Webhook {
+  const { disabledReason: _, disabledAt: __, ...rest } = webhook
+  if (because === undefined) return { ...rest, enabled }
+  return { ...rest, enabled, disabledReason: because.reason, disabledAt: new Date(because.at).toISOString() }
 }
 
 /**

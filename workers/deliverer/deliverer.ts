@@ -5,6 +5,7 @@ import type { Keys } from '../../shared/keys.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger, Running } from '../../shared/role.ts'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
+import { createHealthStore } from '../../shared/webhook/health.ts'
 import type { DeliveryJob } from '../../shared/webhook/job.ts'
 import { queueName } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
@@ -12,8 +13,10 @@ import { createLedger } from '../../shared/webhook/ledger.ts'
 import { defaultSchedule } from '../../shared/webhook/schedule.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
+import { type DisabledReason, switchWebhook } from '../../shared/webhook/webhook.ts'
 import { createBatcher } from './batcher.ts'
 import { type Resolve, resolveBySystem } from './connect.ts'
+import { createEndpointHealth } from './health.ts'
 import { createLanes } from './lanes.ts'
 import { processJob } from './process.ts'
 import type { DeliveryQueue } from './queue.ts'
@@ -36,6 +39,8 @@ export interface DelivererDeps {
 export interface DelivererOptions {
   /** Pauses before the attempts, in ms. */
   schedule: readonly number[]
+  /** How long an endpoint may take nothing before it is turned off, in ms. */
+  disableAfter: number
   /** Total for one attempt, in ms. */
   deadline: number
   /** Jobs under way in this process. */
@@ -56,6 +61,7 @@ export interface DelivererOptions {
 
 const defaults: DelivererOptions = {
   schedule: defaultSchedule,
+  disableAfter: 5 * 24 * 3_600_000,
   deadline: 15_000,
   concurrency: 128,
   width: 20,
@@ -76,7 +82,7 @@ const largestSettlement = 200
 export function startDeliverer(deps: DelivererDeps): Running {
   const { redis, keys, queue, log } = deps
   const options = { ...defaults, ...deps.options }
-  const { schedule, random, now, width } = options
+  const { schedule, disableAfter, random, now, width } = options
   const ledger = createLedger(redis, keys, options.keep)
   const store = createWebhookStore(redis, keys)
   const lanes = createLanes({ width, depth, spare: options.concurrency / 2, now })
@@ -87,13 +93,17 @@ export function startDeliverer(deps: DelivererDeps): Running {
     settle: createBatcher(ledger.settle, largestSettlement),
     recipientOf: createRecipients(deps.box, deps.policy),
     sender,
-    async disable(id: string) {
-      await store.update(id, (webhook) => ({ ...webhook, enabled: false, disabledReason: 'gone' }))
-      log.warn({ webhook: id }, 'an endpoint answered 410 and was disabled')
+    health: createEndpointHealth(createHealthStore(redis, keys)),
+    async disable(id: string, reason: DisabledReason) {
+      await store.update(id, (webhook) => {
+        return webhook.enabled ? switchWebhook(webhook, false, { reason, at: now() }) : webhook
+      })
+      log.warn({ webhook: id, reason }, 'an endpoint was disabled')
     },
     retry: queue.retry,
     userAgent: deps.userAgent,
     schedule,
+    disableAfter,
     random,
     now,
   }
@@ -101,16 +111,20 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const worker = new Worker<DeliveryJob>(
     queueName,
     async (job, token) => {
-      const lane = lanes.enter(job.data.webhook)
-      if ('busyFor' in lane) {
-        await job.moveToDelayed(Date.now() + lane.busyFor, token)
+      const putAside = async (until: number): Promise<never> => {
+        await job.moveToDelayed(until, token)
         throw new DelayedError()
       }
+      const lane = lanes.enter(job.data.webhook)
+      if ('busyFor' in lane) return putAside(Date.now() + lane.busyFor)
+      let aside: number | undefined
       try {
-        await processJob(process, job.data, lane, stopping.signal)
+        aside = await processJob(process, job.data, job.id ?? '', lane, stopping.signal)
       } finally {
         lane.leave()
       }
+      // Not all at the very moment at which the endpoint has asked to be spoken to again.
+      if (aside !== undefined) await putAside(Date.now() + Math.max(20, aside - now()) * (1 + random() / 10))
     },
     {
       connection: deps.jobs,

@@ -1,4 +1,5 @@
 import type { Delivery, DeliveryState } from '../../shared/webhook/delivery.ts'
+import type { Pause } from '../../shared/webhook/health.ts'
 import type { LoadedDelivery } from '../../shared/webhook/ledger.ts'
 import { nextPause } from '../../shared/webhook/schedule.ts'
 import type { Sent } from './send.ts'
@@ -17,18 +18,24 @@ export type Task =
  * @param attempt how many attempts the job says were made.
  * @param now ms since 1970.
  */
-export function decide({ delivery, event }: LoadedDelivery, attempt: number, isEnabled: boolean, now: number): Task {
+export function decide(loaded: LoadedDelivery, attempt: number, isEnabled: boolean, now: number): Task {
+  const { delivery } = loaded
   if (delivery?.state !== 'pending') return { type: 'nothing' }
   const made = delivery.attempts.length
   if (made === attempt + 1) return { type: 'requeue', due: delivery.due ?? now }
   if (made !== attempt) return { type: 'nothing' }
   if (!isEnabled) return { type: 'end', delivery: end(delivery, 'disabled', now) }
+  const event = delivery.body ?? loaded.event
   // After a life of the log ended, its numbers may stand for other events.
   if (event === undefined || !event.includes(`"id":${JSON.stringify(delivery.event)}`)) {
     return { type: 'end', delivery: { ...end(delivery, 'dead', now), reason: 'trimmed' } }
   }
   return { type: 'send', event }
 }
+
+/** Answers that say more about the endpoint than about the event. */
+export const throttling: readonly number[] = [429, 502, 503, 504]
+const longestPause = 3_600_000
 
 /** What an attempt makes of a delivery. */
 export interface Outcome {
@@ -59,7 +66,14 @@ export function conclude(
   return { delivery: { ...delivery, attempts, due: now + pause }, isGone: false }
 }
 
-function end(delivery: Delivery, state: DeliveryState, now: number): Delivery {
+/** For how long an answer asks to leave the whole endpoint alone. */
+export function pauseAfter({ attempt: { status }, retryAfter }: Sent): Pause {
+  if (status === undefined || !throttling.includes(status)) return 0
+  return retryAfter === undefined || retryAfter === 0 ? 'auto' : Math.min(retryAfter, longestPause)
+}
+
+/** Brings a delivery to its end. */
+export function end(delivery: Delivery, state: DeliveryState, now: number): Delivery {
   const { due: _, ...rest } = delivery
   return { ...rest, state, endedAt: now }
 }

@@ -1,13 +1,15 @@
 import { RelayError } from '../../shared/errors.ts'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
 import type { AttemptError } from '../../shared/webhook/delivery.ts'
-import { type SecretBox, secretBytes } from '../../shared/webhook/secret.ts'
+import type { SecretBox } from '../../shared/webhook/secret.ts'
 import { parseWebhook } from '../../shared/webhook/store.ts'
+import type { Webhook } from '../../shared/webhook/webhook.ts'
+import { createSigner, type Signer } from './signature.ts'
 
 /** A webhook, ready to be sent to; or why nothing can be. */
 export interface Recipient {
-  isEnabled: boolean
-  target: { url: URL; keys: { bytes: Uint8Array; until: number }[] } | { error: AttemptError; detail: string }
+  webhook: Webhook
+  target: { url: URL; signers: { sign: Signer; until: number }[] } | { error: AttemptError; detail: string }
 }
 
 const mostKnown = 10_000
@@ -29,20 +31,20 @@ export function createRecipients(
 }
 
 async function prepare(text: string, box: SecretBox, policy: AddressPolicy): Promise<Recipient> {
-  const { id, url, enabled: isEnabled, secrets } = parseWebhook(text)
+  const webhook = parseWebhook(text)
   try {
-    const checked = policy.checkUrl(url)
-    const keys = secrets.map(async ({ sealed, until = Number.POSITIVE_INFINITY }) => ({
-      bytes: secretBytes(await box.open(sealed, id)),
+    const url = policy.checkUrl(webhook.url)
+    const signers = webhook.secrets.map(async ({ sealed, until = Number.POSITIVE_INFINITY }) => ({
+      sign: createSigner(await box.open(sealed, webhook.id)),
       until,
     }))
-    return { isEnabled, target: { url: checked, keys: await Promise.all(keys) } }
+    return { webhook, target: { url, signers: await Promise.all(signers) } }
   } catch (error) {
     // The URL was allowed when it was given, and the secret could be read: configuration has changed since.
     const target =
       error instanceof RelayError
         ? { error: 'refused-address' as const, detail: error.message }
         : { error: 'secret' as const, detail: 'the secret cannot be decrypted: WEBHOOK_SECRET_KEY is not what it was' }
-    return { isEnabled, target }
+    return { webhook, target }
   }
 }

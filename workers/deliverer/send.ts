@@ -4,6 +4,7 @@ import type { Attempt } from '../../shared/webhook/delivery.ts'
 import { parseRetryAfter } from '../../shared/webhook/schedule.ts'
 import { classifyFailure, classifyStatus } from './classify.ts'
 import { createGuardedConnector, type Resolve } from './connect.ts'
+import { throttling } from './outcome.ts'
 
 /** One request, signed. */
 export interface Outgoing {
@@ -102,7 +103,7 @@ export function createSender(options: SenderOptions): Sender {
           ...(error === undefined ? {} : { error, detail: `answered ${status}` }),
           ...(response === '' ? {} : { response }),
         })
-        const wish = status === 429 || status === 503 ? answer.headers['retry-after'] : undefined
+        const wish = throttling.includes(status) ? answer.headers['retry-after'] : undefined
         const retryAfter = typeof wish === 'string' ? parseRetryAfter(wish, now()) : undefined
         return retryAfter === undefined ? { attempt } : { attempt, retryAfter }
       } catch (error) {

@@ -1,11 +1,32 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createPrivateKey, createSecretKey, sign } from 'node:crypto'
+import { isPrivateKey, secretBytes } from '../../shared/webhook/secret.ts'
+
+/** Signs one message's content; what comes out goes into the header. */
+export type Signer = (content: string) => string
+
+/** The beginning of an ed25519 private key in PKCS #8 (RFC 8410), whose 32 bytes follow. */
+const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 
 /**
- * The `webhook-signature` header: one `v1` signature per key, the newest key first.
- * @param timestamp seconds since 1970, as in `webhook-timestamp`.
+ * Prepares a secret: HMAC-SHA256 (`v1`) for `whsec_…`, ed25519 (`v1a`) for `whsk_…`.
  * @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
-export function signMessage(keys: readonly Uint8Array[], id: string, timestamp: number, body: string): string {
+export function createSigner(secret: string): Signer {
+  const bytes = secretBytes(secret)
+  if (isPrivateKey(secret)) {
+    const der = Buffer.concat([pkcs8, bytes.subarray(0, 32)])
+    const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    return (content) => `v1a,${sign(null, Buffer.from(content), key).toString('base64')}`
+  }
+  const key = createSecretKey(bytes)
+  return (content) => `v1,${createHmac('sha256', key).update(content).digest('base64')}`
+}
+
+/**
+ * The `webhook-signature` header: one signature per key, the newest first.
+ * @param timestamp seconds since 1970, as in `webhook-timestamp`.
+ */
+export function signMessage(signers: readonly Signer[], id: string, timestamp: number, body: string): string {
   const content = `${id}.${timestamp}.${body}`
-  return keys.map((key) => `v1,${createHmac('sha256', key).update(content).digest('base64')}`).join(' ')
+  return signers.map((signer) => signer(content)).join(' ')
 }

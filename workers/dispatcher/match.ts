@@ -4,6 +4,7 @@ import type { Matcher } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
 import { formatDelivery } from '../../shared/webhook/delivery.ts'
 import { type DeliveryJob, maxJobSize } from '../../shared/webhook/job.ts'
+import { lineMember, lineOf } from '../../shared/webhook/line.ts'
 
 /** A webhook, ready to be asked about events. */
 export interface Subscriber {
@@ -11,12 +12,22 @@ export interface Subscriber {
   matches: Matcher
   /** Events up to here are not its own. */
   start: Position
+  /** Of one object one after the other. */
+  isOrdered?: boolean
 }
 
 /** A job with the deliveries that it is the first to carry. */
 export interface PlannedJob {
   job: DeliveryJob
-  deliveries: { seq: number; id: string; record: string }[]
+  deliveries: PlannedDelivery[]
+}
+
+export interface PlannedDelivery {
+  seq: number
+  id: string
+  record: string
+  /** Its place in line, where order is kept. */
+  place?: string
 }
 
 /** What some entries of the log mean for some webhooks. */
@@ -47,7 +58,7 @@ export function matchEntries(
     if (subscribers.length === 0) continue
     const event = JSON.parse(json) as RelayEvent
     const id = formatCursor({ epoch, seq })
-    for (const { id: webhook, matches, start } of subscribers) {
+    for (const { id: webhook, matches, start, isOrdered } of subscribers) {
       // A start from another life of the log was before that life ended.
       if (start.epoch === epoch && seq <= start.seq) continue
       const scope = matches(event)
@@ -58,16 +69,23 @@ export function matchEntries(
         open.set(webhook, planned)
         jobs.push(planned)
       }
+      const object = isOrdered ? lineOf(event) : undefined
       const record = formatDelivery({
         state: 'pending',
         event: event.id,
         acceptedAt: now,
         group: planned.job.group,
         ...(scope === 'in' ? {} : { scope }),
+        ...(object === undefined ? {} : { object }),
         attempts: [],
       })
       planned.job.seqs.push(seq)
-      planned.deliveries.push({ seq, id, record })
+      planned.deliveries.push({
+        seq,
+        id,
+        record,
+        ...(object === undefined ? {} : { place: lineMember(object, seq, id) }),
+      })
       count++
     }
   }

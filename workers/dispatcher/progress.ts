@@ -74,12 +74,12 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
       for (const { job, deliveries } of step.jobs) {
         let place = places.get(job.webhook)
         if (place === undefined) {
-          const { records, states, counts } = keys.ledger(job.webhook)
-          place = touched.push(records, states.pending, counts) - 2
+          const { records, states, counts, lines } = keys.ledger(job.webhook)
+          place = touched.push(records, states.pending, counts, lines) - 3
           places.set(job.webhook, place)
         }
         args.push('J', place, job.webhook, jobId(job), JSON.stringify(job), deliveries.length)
-        for (const { seq, id, record } of deliveries) args.push(seq, id, record)
+        for (const { seq, id, record, place: inLine = '' } of deliveries) args.push(seq, id, record, inLine)
       }
       return (await acceptScript.run(redis, touched, args)) as StepAnswer
     },

@@ -38,6 +38,7 @@ export function createRoster(store: WebhookStore): Roster {
 }
 
 function compile(text: string): Subscriber | undefined {
-  const { id, filter, start, enabled } = parseWebhook(text)
-  return enabled ? { id, matches: compileFilter(filter), start: parseCursor(start) } : undefined
+  const { id, filter, start, enabled, ordering = 'none' } = parseWebhook(text)
+  if (!enabled) return undefined
+  return { id, matches: compileFilter(filter), start: parseCursor(start), isOrdered: ordering !== 'none' }
 }

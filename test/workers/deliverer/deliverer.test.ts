@@ -110,6 +110,64 @@ describe('delivery', () => {
     expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(950)
   })
 
+  it.each([429, 502, 503, 504])('leaves an endpoint alone that answers %i, at no cost of attempts', async (status) => {
+    const receiver = await receive((response, count) => response.writeHead(count === 0 ? status : 200).end())
+    const webhook = await stage.register(receiver.url)
+    stage.dispatcher()
+    stage.deliverer({ schedule: [0, 10], width: 1 })
+    await stage.append(podEvent('a'), podEvent('b'), podEvent('c'))
+    const all = await settled(webhook.id, 3)
+    expect(all.map(({ state, attempts }) => [state, attempts.length]).sort()).toEqual([
+      ['delivered', 1],
+      ['delivered', 1],
+      ['delivered', 2],
+    ])
+    const [first, second] = receiver.received
+    expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(950)
+    expect(await stage.redis.hgetall(stage.keys.own('webhooks', 'health'))).toEqual({})
+  })
+
+  it('turns an endpoint off that took nothing for long, and counts from its last success', async () => {
+    let isUp = true
+    let clock = Date.now()
+    const receiver = await receive((response) => response.writeHead(isUp ? 200 : 500).end())
+    const webhook = await stage.register(receiver.url)
+    stage.dispatcher()
+    stage.deliverer({ schedule: [0], disableAfter: 60_000, now: () => clock })
+    const fail = async (count: number) => {
+      isUp = false
+      await stage.append(podEvent('web'))
+      await settled(webhook.id, count)
+    }
+    await fail(1)
+    clock += 59_000
+    isUp = true
+    await stage.append(podEvent('web'))
+    await settled(webhook.id, 2)
+    clock += 2000
+    await fail(3)
+    expect((await stage.store.get(webhook.id))?.enabled).toBe(true)
+    clock += 60_000
+    await fail(4)
+    expect(await stage.store.get(webhook.id)).toMatchObject({ enabled: false, disabledReason: 'failing' })
+  })
+
+  it("follows the webhook's own schedule, and sends its headers and only its fields", async () => {
+    const receiver = await receive((response) => response.writeHead(500).end())
+    const more = { schedule: [0, 10, 10, 10], headers: { 'x-team': 'shop' }, fields: ['phase'] }
+    const webhook = await stage.register(receiver.url, more)
+    stage.dispatcher()
+    stage.deliverer({ schedule: [0] })
+    await stage.append(podEvent('web'))
+    const [delivery] = await settled(webhook.id)
+    expect(delivery).toMatchObject({ state: 'dead', attempts: [{}, {}, {}, {}] })
+    const [request] = receiver.received
+    expect(request?.headers).toMatchObject({ 'x-team': 'shop' })
+    expect(Object.keys(JSON.parse(request?.body ?? '').data).sort()).toEqual(
+      ['name', 'namespace', 'phase', 'resourceVersion', 'uid'].sort(),
+    )
+  })
+
   it('gives up what the log no longer has', async () => {
     const webhook = await stage.register('http://127.0.0.1:1/')
     stage.dispatcher()

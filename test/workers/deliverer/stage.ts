@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { formatCursor } from '../../../shared/cursor.ts'
 import type { RelayEvent } from '../../../shared/event.ts'
-import type { Filter } from '../../../shared/filter/filter.ts'
 import { createKeys, type Keys } from '../../../shared/keys.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
 import { createLogWriter } from '../../../shared/log/writer.ts'
@@ -29,7 +28,7 @@ export interface Stage {
   /** What was logged, as `level message`. */
   lines: string[]
   append(...events: RelayEvent[]): Promise<void>
-  register(url: string, more?: { filter?: Filter; start?: string }): Promise<Webhook & { secret: string }>
+  register(url: string, more?: Partial<Webhook>): Promise<Webhook & { secret: string }>
   dispatcher(options?: { leaseMs?: number }): Running
   deliverer(options?: Partial<DelivererOptions>): Running
   /** Stops what was started, newest first. */
@@ -79,18 +78,19 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
       })
       if (answer.outcome !== 'ok') throw new Error(answer.outcome)
     },
-    async register(target, { filter = {}, start } = {}) {
+    async register(target, more = {}) {
       const bounds = await createLogReader(redis, keys).bounds()
       const id = createWebhookId(Date.now())
       const secret = createSecret()
       const webhook: Webhook = {
         id,
         url: target,
-        filter,
+        filter: {},
         enabled: true,
         createdAt: new Date().toISOString(),
-        start: start ?? formatCursor({ epoch: bounds.epoch, seq: bounds.last }),
+        start: formatCursor({ epoch: bounds.epoch, seq: bounds.last }),
         secrets: [{ sealed: await box.seal(secret, id) }],
+        ...more,
       }
       await store.create(webhook)
       return { ...webhook, secret }

@@ -1,0 +1,93 @@
+import type { Delivery } from '../../shared/webhook/delivery.ts'
+import { toMessageId } from '../../shared/webhook/message-id.ts'
+import type { DisabledReason } from '../../shared/webhook/webhook.ts'
+import { writeBody } from './body.ts'
+import type { EndpointHealth } from './health.ts'
+import { conclude, pauseAfter } from './outcome.ts'
+import type { Recipient } from './recipient.ts'
+import type { Sender, Sent } from './send.ts'
+import { signMessage } from './signature.ts'
+
+/** One webhook's endpoint, while one job is worked on. */
+export interface Endpoint {
+  readonly isEnabled: boolean
+  /** Until when it wants to be left alone, ms since 1970; undefined when it does not. */
+  pausedUntil(): number | undefined
+  /**
+   * Attempts a delivery, and draws what follows from it for the endpoint.
+   * @param event JSON as in the log.
+   * @returns the delivery as it is after the attempt.
+   * @throws when the signal ended the request.
+   */
+  attempt(id: string, delivery: Delivery, event: string): Promise<Delivery>
+}
+
+export interface EndpointDeps {
+  sender: Pick<Sender, 'send'>
+  health: EndpointHealth
+  /** Turns an endpoint off. */
+  disable(webhook: string, reason: DisabledReason): Promise<void>
+  userAgent: string
+  /** Pauses before the attempts in ms, where the webhook has none of its own. */
+  schedule: readonly number[]
+  /** An endpoint that has taken nothing for so many ms is turned off. */
+  disableAfter: number
+  /** From [0, 1). */
+  random(): number
+  /** ms since 1970. */
+  now(): number
+}
+
+/** Creates the endpoint for one job. */
+export function createEndpoint(deps: EndpointDeps, { webhook, target }: Recipient, signal: AbortSignal): Endpoint {
+  const { health, now } = deps
+  const { id: webhookId, schedule = deps.schedule } = webhook
+  // One number for the whole job keeps those that failed together in one job.
+  const random = deps.random()
+  let isEnabled = webhook.enabled
+
+  const disable = async (reason: DisabledReason) => {
+    if (!isEnabled) return
+    isEnabled = false
+    await deps.disable(webhookId, reason)
+  }
+  const send = async (id: string, delivery: Delivery, event: string): Promise<Sent> => {
+    const at = now()
+    if ('error' in target) return { attempt: { at, latencyMs: 0, ...target } }
+    const messageId = toMessageId(delivery.event)
+    const timestamp = Math.floor(at / 1000)
+    const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
+    const body = writeBody(event, id, delivery, webhook.fields)
+    const headers = {
+      ...webhook.headers,
+      'content-type': 'application/cloudevents+json',
+      'user-agent': deps.userAgent,
+      'webhook-id': messageId,
+      'webhook-timestamp': String(timestamp),
+      'webhook-signature': signMessage(signers, messageId, timestamp, body),
+    }
+    return deps.sender.send({ url: target.url, headers, body }, signal)
+  }
+
+  return {
+    get isEnabled() {
+      return isEnabled
+    },
+    pausedUntil() {
+      const until = health.pausedUntil(webhookId)
+      return until > now() ? until : undefined
+    },
+    async attempt(id, delivery, event) {
+      const sent = await send(id, delivery, event)
+      const outcome = conclude(delivery, sent, now(), random, schedule)
+      if (sent.attempt.error === undefined) {
+        await health.succeeded(webhookId)
+      } else {
+        const failingSince = await health.failed(webhookId, now(), pauseAfter(sent))
+        if (outcome.isGone) await disable('gone')
+        else if (now() - failingSince >= deps.disableAfter) await disable('failing')
+      }
+      return outcome.delivery
+    },
+  }
+}
