@@ -1,11 +1,7 @@
-import { createHash } from 'node:crypto'
-import type { RequestOptions } from 'node:https'
 import type { Readable } from 'node:stream'
-import { HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node'
-import { Agent, type Dispatcher, request } from 'undici'
-
-/** How long credentials are used before they are read again, so that rotated tokens and certificates take effect (client-go: 60 s). */
-const credentialsMs = 60_000
+import type { KubeConfig } from '@kubernetes/client-node'
+import { request } from 'undici'
+import { createCredentialSource } from './credentials.ts'
 
 /** A response as it arrives; whoever asked must read or destroy the body. */
 export interface KubeResponse {
@@ -13,6 +9,21 @@ export interface KubeResponse {
   /** Seconds, from `Retry-After`. */
   retryAfter?: number
   body: Readable
+}
+
+/** A client that also writes. */
+export interface KubeWriter extends KubeClient {
+  /**
+   * Sends any request, with `body` as JSON.
+   * @throws as `get` does.
+   */
+  send(
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    query: Readonly<Record<string, string | number | boolean | undefined>>,
+    body: unknown,
+    options: { signal: AbortSignal; headersMs?: number },
+  ): Promise<KubeResponse>
 }
 
 /** Requests to one API server with the credentials of one kubeconfig context. */
@@ -35,63 +46,42 @@ export interface KubeClient {
   close(): Promise<void>
 }
 
-interface Credentials {
-  headers: Record<string, string>
-  dispatcher: Dispatcher
-  /** Digest of certificates and trust: while it stays, so do the connections. */
-  identity: string
-  readAt: number
-}
-
-/** Creates a client from a loaded kubeconfig: exec plugins, token files, client certificates and proxies are its business. */
-export function createKubeClient(config: KubeConfig, userAgent: string): KubeClient {
+/**
+ * Creates a client from a loaded kubeconfig.
+ * @param now ms since 1970, by which credentials grow old.
+ */
+export function createKubeClient(config: KubeConfig, userAgent: string, now: () => number = Date.now): KubeWriter {
   const server = config.getCurrentCluster()?.server?.replace(/\/+$/, '')
   if (server === undefined) throw new Error('The kubeconfig context names no cluster')
-  let credentials: Credentials | undefined
-  let pending: Promise<Credentials> | undefined
-
-  async function readCredentials(): Promise<Credentials> {
-    // The options tell whether certificates changed; only then is a new dispatcher, and with it a new connection, needed.
-    const options: RequestOptions = {}
-    await config.applyToHTTPSOptions(options)
-    const identity = digest([options.ca, options.cert, options.key, options.pfx])
-    const context = new RequestContext(server ?? '', HttpMethod.GET)
-    await config.applySecurityAuthentication(context)
-    const kept = credentials?.identity === identity ? credentials.dispatcher : undefined
-    const dispatcher = kept ?? context.getDispatcher() ?? new Agent({ connect: { keepAlive: true } })
-    if (kept === undefined) void credentials?.dispatcher.close()
-    const headers = Object.fromEntries(
-      Object.entries(context.getHeaders()).map(([name, value]) => [name, value.trim()]),
-    )
-    return { headers, dispatcher, identity, readAt: Date.now() }
-  }
-
-  async function useCredentials(): Promise<Credentials> {
-    if (credentials !== undefined && Date.now() - credentials.readAt < credentialsMs) return credentials
-    pending ??= readCredentials().finally(() => {
-      pending = undefined
-    })
-    try {
-      credentials = await pending
-    } catch (error) {
-      // A token file caught in the middle of its rotation must not stop a watcher whose old token still works.
-      if (credentials === undefined) throw error
-    }
-    return credentials
-  }
+  const credentials = createCredentialSource(config, now)
 
   return {
     server,
-    async get(path, query, options) {
-      const { headers, dispatcher } = await useCredentials()
-      const url = new URL(`${server}${path}`)
-      for (const [name, value] of Object.entries(query)) {
-        if (value !== undefined) url.searchParams.set(name, String(value))
-      }
+    get: (path, query, options) => send('GET', path, query, undefined, options),
+    send,
+    renewCredentials: credentials.renew,
+    close: credentials.close,
+  }
+
+  async function send(...[method, path, query, body, options]: Parameters<KubeWriter['send']>): Promise<KubeResponse> {
+    const { signal } = options
+    const { headers, dispatcher } = await abortable(credentials.use(), signal)
+    const url = new URL(`${server}${path}`)
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    }
+    try {
       const response = await request(url, {
         dispatcher,
-        signal: options.signal,
-        headers: { ...headers, accept: 'application/json', 'user-agent': userAgent },
+        signal,
+        method,
+        headers: {
+          ...headers,
+          accept: 'application/json',
+          'user-agent': userAgent,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         headersTimeout: options.headersMs ?? 60_000,
         bodyTimeout: 0,
       })
@@ -101,18 +91,28 @@ export function createKubeClient(config: KubeConfig, userAgent: string): KubeCli
         body: response.body,
         ...(Number.isFinite(retryAfter) && retryAfter >= 0 ? { retryAfter } : {}),
       }
-    },
-    renewCredentials() {
-      if (credentials !== undefined) credentials.readAt = 0
-    },
-    async close() {
-      await credentials?.dispatcher.destroy()
-    },
+    } catch (error) {
+      // The server's certificate may be of a new authority, or ours expired; the next try knows the new ones.
+      if (isAboutCertificates(error)) credentials.renew()
+      throw error
+    }
   }
 }
 
-function digest(parts: unknown[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part instanceof Uint8Array ? part : String(part)).update('\0')
-  return hash.digest('hex')
+function isAboutCertificates(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return /CERT|TLS|SSL|UNABLE_TO|SIGNATURE/.test(code)
+}
+
+/** A plugin that takes its time must not hold up a stop (R27). */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }

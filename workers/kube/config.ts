@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { KubeConfig } from '@kubernetes/client-node'
+import { existsSync, readFileSync } from 'node:fs'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import { KubeConfig, loadYaml } from '@kubernetes/client-node'
 import { RelayError } from '../../shared/errors.ts'
 
 /** Which cluster to watch, and what made it so. */
@@ -56,11 +56,68 @@ function loadFiles(config: KubeConfig, files: string[]): void {
     const part = index === 0 ? config : new KubeConfig()
     try {
       part.loadFromFile(file)
+      completeUsers(part, file)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       throw new RelayError('invalid', `KUBECONFIG: cannot read ${file}: ${reason}`, { cause: error })
     }
     if (index > 0) config.mergeConfig(part, true)
+  }
+}
+
+interface NamedUser {
+  name?: string
+  user?: { tokenFile?: string } | null
+}
+
+/** What client-node leaves out of a user: `tokenFile`, which wins over `token`, and what an exec plugin is told (client-go does both). */
+function completeUsers(config: KubeConfig, file: string): void {
+  const document = loadYaml<{ users?: NamedUser[] | null } | null>(readFileSync(file, 'utf8'))
+  config.users = config.users.map((user) => {
+    const tokenFile = document?.users?.find(({ name }) => name === user.name)?.user?.tokenFile
+    if (tokenFile) {
+      const { token: _, ...rest } = user
+      const path = resolve(dirname(file), tokenFile)
+      return { ...rest, authProvider: { name: 'tokenFile', config: { tokenFile: path } } }
+    }
+    return user.exec ? { ...user, exec: completePlugin(config, user.name, user.exec, dirname(file)) } : user
+  })
+}
+
+interface Plugin {
+  apiVersion?: string
+  command?: string
+  env?: { name: string; value: string }[] | null
+  provideClusterInfo?: boolean
+}
+
+function completePlugin(config: KubeConfig, user: string, plugin: Plugin, folder: string): Plugin {
+  const context = config.contexts.find((one) => one.user === user)
+  const cluster = config.clusters.find(({ name }) => name === context?.cluster)
+  const info = {
+    kind: 'ExecCredential',
+    apiVersion: plugin.apiVersion ?? 'client.authentication.k8s.io/v1',
+    spec: {
+      interactive: false,
+      ...(plugin.provideClusterInfo && cluster !== undefined
+        ? {
+            cluster: {
+              server: cluster.server,
+              'certificate-authority-data': cluster.caData,
+              'insecure-skip-tls-verify': cluster.skipTLSVerify,
+              'tls-server-name': cluster.tlsServerName,
+              'proxy-url': cluster.proxyUrl,
+            },
+          }
+        : {}),
+    },
+  }
+  // A command with a slash is relative to the kubeconfig, one without is looked up in PATH.
+  const command = plugin.command?.includes('/') ? resolve(folder, plugin.command) : plugin.command
+  return {
+    ...plugin,
+    ...(command === undefined ? {} : { command }),
+    env: [...(plugin.env ?? []), { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) }],
   }
 }
 
