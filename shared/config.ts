@@ -153,13 +153,12 @@ export const settings = {
     meaning: 'Key that encrypts the secrets of webhooks in Redis. The same for serve and deliver.',
     roles: ['up', 'serve', 'deliver'],
   }),
-  webhookDisableAfter: integer({
+  webhookDisableAfter: duration({
     name: 'WEBHOOK_DISABLE_AFTER',
     flag: 'webhook-disable-after',
-    default: 120,
-    min: 1,
-    max: 8760,
-    unit: 'hours',
+    default: 5 * 86_400_000,
+    min: 60_000,
+    max: 365 * 86_400_000,
     meaning: 'How long a webhook may take nothing before it is turned off.',
     roles: ['up', 'deliver'],
   }),

@@ -19,7 +19,7 @@ export type DeliverConfig = Pick<
 > & {
   /** Where it is not set, the key is kept in a file in the data folder. */
   readonly webhookSecretKey?: string | undefined
-  /** Hours. */
+  /** How long an endpoint may take nothing before it is turned off, in ms. */
   readonly webhookDisableAfter?: number
 }
 
@@ -47,7 +47,7 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
     userAgent: `kube-watch-relay/${product.version}`,
     log: log.child({ part: 'deliverer' }),
     options: {
-      ...(config.webhookDisableAfter === undefined ? {} : { disableAfter: config.webhookDisableAfter * 3_600_000 }),
+      ...(config.webhookDisableAfter === undefined ? {} : { disableAfter: config.webhookDisableAfter }),
     },
   })
   const dispatcher = startDispatcher({
