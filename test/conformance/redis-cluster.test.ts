@@ -9,6 +9,9 @@ import { createDeliveryQueue } from '../../workers/deliverer/queue.ts'
 import { idsUpTo, readIds, startCountingReader, startCountingWriter } from '../support/counting.ts'
 import { startTestRedisCluster, type TestRedisCluster } from '../support/redis-cluster.ts'
 
+/** However slow the machine is. */
+const soon = { timeout: 20_000 }
+
 let cluster: TestRedisCluster
 let redis: RedisConnection
 const opened: RedisConnection[] = []
@@ -68,15 +71,15 @@ it('follows a slot that moves to another node: nobody is reset', async () => {
     [1, 0],
   ] as const) {
     const before = writer.count()
-    await expect.poll(() => writer.count(), { timeout: 10_000 }).toBeGreaterThan(before + 50)
+    await expect.poll(() => writer.count(), soon).toBeGreaterThan(before + 50)
     await cluster.move(slot, from, to)
   }
   const before = writer.count()
-  await expect.poll(() => writer.count(), { timeout: 10_000 }).toBeGreaterThan(before + 50)
+  await expect.poll(() => writer.count(), soon).toBeGreaterThan(before + 50)
   await writer.stop()
   const ids = await readIds(redis, keys)
   expect(ids).toEqual(idsUpTo('a', ids.length))
-  await expect.poll(() => reader.ids(), { timeout: 10_000 }).toEqual(ids)
+  await expect.poll(() => reader.ids(), soon).toEqual(ids)
   expect(reader.resets).toEqual([])
   reader.stop()
 })
@@ -86,16 +89,16 @@ it('goes on with a replica after its master was killed: nothing is lost in silen
   const writer = startCountingWriter({ redis, keys, feed: 'a', pauseMs: 2 })
   const { epoch } = await createLogReader(connect(), keys).bounds()
   const reader = startCountingReader(connect, keys, { epoch, seq: 0 })
-  await expect.poll(() => writer.count(), { timeout: 10_000 }).toBeGreaterThan(50)
+  await expect.poll(() => writer.count(), soon).toBeGreaterThan(50)
 
   await cluster.nodes[0]?.kill('SIGKILL')
   const before = writer.count()
-  await expect.poll(() => writer.count(), { timeout: 20_000 }).toBeGreaterThan(before + 50)
+  await expect.poll(() => writer.count(), soon).toBeGreaterThan(before + 50)
   await writer.stop()
   const ids = await readIds(redis, keys)
   expect(ids).toEqual(idsUpTo('a', ids.length))
   expect(ids.length).toBeGreaterThanOrEqual(writer.count())
-  await expect.poll(() => reader.ids().at(-1), { timeout: 10_000 }).toBe(ids.at(-1))
+  await expect.poll(() => reader.ids().at(-1), soon).toBe(ids.at(-1))
   const start = reader.resets.at(-1)?.seq ?? 0
   expect(reader.ids()).toEqual(ids.slice(start))
   const bounds = await createLogReader(redis, keys).bounds()

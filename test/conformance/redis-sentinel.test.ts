@@ -5,6 +5,9 @@ import { createLogReader } from '../../shared/log/reader.ts'
 import { idsUpTo, readIds, startCountingReader, startCountingWriter } from '../support/counting.ts'
 import { startTestSentinels, type TestSentinels } from '../support/redis-sentinel.ts'
 
+/** However slow the machine is. */
+const soon = { timeout: 20_000 }
+
 let sentinels: TestSentinels
 const opened: RedisConnection[] = []
 
@@ -30,19 +33,19 @@ it('goes on with the new master after the old one was killed: nothing is lost in
   const writer = startCountingWriter({ redis, keys, feed: 'a' })
   const { epoch } = await createLogReader(connect(), keys).bounds()
   const reader = startCountingReader(connect, keys, { epoch, seq: 0 })
-  await expect.poll(() => reader.ids().length, { timeout: 10_000 }).toBeGreaterThan(50)
+  await expect.poll(() => reader.ids().length, soon).toBeGreaterThan(50)
   expect(await sentinels.currentPort()).toBe(sentinels.master.port)
 
   await sentinels.master.kill('SIGKILL')
   const before = writer.count()
-  await expect.poll(() => sentinels.currentPort(), { timeout: 20_000 }).toBe(sentinels.replica.port)
-  await expect.poll(() => writer.count(), { timeout: 10_000 }).toBeGreaterThan(before + 50)
+  await expect.poll(() => sentinels.currentPort(), soon).toBe(sentinels.replica.port)
+  await expect.poll(() => writer.count(), soon).toBeGreaterThan(before + 50)
   expect(writer.losses).toEqual(['epoch'])
   await writer.stop()
 
   const ids = await readIds(redis, keys)
   expect(ids).toEqual(idsUpTo('a', ids.length))
-  await expect.poll(() => reader.ids().at(-1), { timeout: 10_000 }).toBe(ids.at(-1))
+  await expect.poll(() => reader.ids().at(-1), soon).toBe(ids.at(-1))
   expect(reader.ids()).toEqual(ids.slice(reader.resets.at(-1)?.seq ?? 0))
   reader.stop()
 })
