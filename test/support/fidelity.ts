@@ -16,8 +16,8 @@ export interface Fidelity {
   invented: string[]
   /** How the known set, and the log replayed from its start, differ from a LIST at the same resourceVersion. */
   wrongState: string[]
-  /** Announced gaps, and the changes within them that only a relist told of, or nobody. */
-  gaps: number
+  /** Announced gaps, from one version (exclusive) to another, and how many changes within them were not told. */
+  gaps: readonly (readonly [from: number, to: number])[]
   covered: number
   told: number
 }
@@ -42,7 +42,7 @@ export function comparePodLog({ store, since, events, known }: Evidence): Fideli
     disordered: [],
     invented: [],
     wrongState: [],
-    gaps: 0,
+    gaps: [],
     covered: 0,
     told: 0,
   }
@@ -83,7 +83,7 @@ export function comparePodLog({ store, since, events, known }: Evidence): Fideli
     else if (gaps.some(([from, to]) => version > from && version <= to)) found.covered++
     else found.lost.push(`${id} ${what}`)
   }
-  found.gaps = gaps.length
+  found.gaps = gaps
   found.wrongState = compareState(store, replay(pods), known, since)
   return found
 }

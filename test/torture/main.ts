@@ -25,7 +25,7 @@ const { fidelity, failures, counts } = result
 for (const [act, count] of Object.entries(counts)) print(`  ${String(count).padStart(4)}  ${act}`)
 print(`${result.kills} kills in ${result.seconds} s, ${result.changes} changes`)
 print(
-  `pods: ${fidelity.told} told, ${fidelity.covered} within ${fidelity.gaps} announced gaps (${result.certainGaps} certain), ` +
+  `pods: ${fidelity.told} told, ${fidelity.covered} within ${fidelity.gaps.length} announced gaps (${result.certain.length} losses certain), ` +
     `${fidelity.lost.length} lost, ${fidelity.doubled.length} doubled, ${fidelity.disordered.length} out of order`,
 )
 for (const failure of failures) print(`FAILED ${failure}`)

@@ -28,6 +28,8 @@ const acts = {
 
 export type Act = keyof typeof acts
 
+type Range = readonly [from: number, to: number]
+
 export interface TortureOptions {
   /** SIGKILLs, at least. */
   kills: number
@@ -45,8 +47,8 @@ export interface TortureResult {
   kills: number
   changes: number
   seconds: number
-  /** Gaps that compactions made certain. */
-  certainGaps: number
+  /** What compactions took away before anybody had read it, from one version to another. */
+  certain: readonly Range[]
   fidelity: Fidelity
   /** Everything that breaks the promise, in words; empty when it was kept. */
   failures: string[]
@@ -115,9 +117,12 @@ export async function torture(options: TortureOptions): Promise<TortureResult> {
       if (found.length > 0) failures.push(`${kind}: ${found.length}, such as ${found.slice(0, 5).join('; ')}`)
     }
     failures.push(...(await checkNumbers(redis)), ...(await checkLeases(redis, sandbox)))
-    if (fidelity.gaps < certain) failures.push(`${certain} gaps were certain, ${fidelity.gaps} were announced`)
+    for (const [from, to] of certain) {
+      const isAnnounced = fidelity.gaps.some(([start, end]) => start <= from && end >= to)
+      if (!isAnnounced) failures.push(`the loss of ${from} to ${to} was not announced`)
+    }
     const seconds = Math.round((Date.now() - began) / 1000)
-    return { counts, kills, changes: workload.changes, seconds, certainGaps: certain, fidelity, failures }
+    return { counts, kills, changes: workload.changes, seconds, certain, fidelity, failures }
   } finally {
     await Promise.all(watchers.map((watcher) => watcher.end()))
     redis.disconnect()
@@ -141,7 +146,7 @@ async function strike(scene: Scene, { kills: wanted, seconds = 0 }: TortureOptio
   const counts = Object.fromEntries(Object.keys(acts).map((act) => [act, 0])) as Record<Act, number>
   const began = Date.now()
   let kills = 0
-  let certain = 0
+  const certain: Range[] = []
 
   const leader = async () => {
     const owner = (await redis.hget(createKeys(cluster).feed('/api/v1/pods'), 'owner')) ?? ''
@@ -186,7 +191,7 @@ async function strike(scene: Scene, { kills: wanted, seconds = 0 }: TortureOptio
       const cursor = Number(await readCursor(redis, cluster, 'pods'))
       const last = sandbox.store.history('pods').at(-1)?.resourceVersion ?? 0
       sandbox.store.compact()
-      if (cursor < last) certain++
+      if (cursor < last) certain.push([cursor, last])
       for (const watcher of watchers) watcher.start()
       return 2
     },
