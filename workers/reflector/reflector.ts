@@ -3,6 +3,7 @@ import { type Cancel, type Clock, systemClock } from '../clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeObject, KubeStatus } from '../kube/object.ts'
 import { classifyError, classifyErrorEvent, classifyStatus, type Described } from './failure.ts'
+import { parseEvent, parseObject } from './frame.ts'
 import { createLineSplitter } from './lines.ts'
 import { createListSplitter } from './list-splitter.ts'
 import { type Action, createState, type GapReason, type Input } from './state.ts'
@@ -201,7 +202,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
 
   /** Handles one frame of a watch; answers the input that ends it, if it does. */
   function frame(line: Uint8Array): Input | undefined {
-    const { type, object } = parse(line) as { type?: unknown; object?: KubeObject }
+    const { type, object } = parse(line, parseEvent) as { type?: unknown; object?: KubeObject }
     switch (type) {
       case 'ADDED':
       case 'MODIFIED':
@@ -280,10 +281,10 @@ function describe(error: unknown): Described {
   return isProtocol ? { kind: 'protocol', message: (error as Error).message } : classifyError(error)
 }
 
-function parse(bytes: Uint8Array): KubeObject {
+function parse(bytes: Uint8Array, read = parseObject): KubeObject {
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+    value = read(bytes)
   } catch (error) {
     throw new ProtocolError(`a frame that is no JSON: ${(error as Error).message}`)
   }
