@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import { createSandbox, type Sandbox, type SandboxOptions } from '../../../infra/sandbox/sandbox.ts'
 
@@ -122,11 +122,9 @@ export function watch(url: string, headers: Record<string, string> = {}): Promis
   })
 }
 
-const recordings = new URL('../../../../shared/recordings/', import.meta.url)
+const recordings = new URL('../../recordings/', import.meta.url)
 
-/** Whether the recordings of a real API server lie beside the repository. */
-export const hasRecordings = existsSync(new URL('README.md', recordings))
-
+/** What a real API server said. */
 export function recording(name: string): string {
   return readFileSync(new URL(name, recordings), 'utf8')
 }
