@@ -37,6 +37,8 @@ export interface FaultProxy {
   heal(): Promise<void>
   /** Ends all connections with RST, as a firewall or a dead process does. */
   reset(): void
+  /** Nothing goes through the open connections any more, ever, nor do they end; new ones are not affected. */
+  freeze(): void
   /** Sends FIN towards the clients, and goes on taking what they send: a half-closed connection. */
   halfClose(): void
   /** From now on everything new goes to another server; open connections stay where they are. */
@@ -44,12 +46,18 @@ export interface FaultProxy {
   stop(): Promise<void>
 }
 
+interface Pair {
+  client: Socket
+  upstream: Socket
+  isFrozen: boolean
+}
+
 /** Starts a proxy on a free loopback port. `url`: any URL; only host and port count. */
 export async function startFaultProxy(url: string): Promise<FaultProxy> {
   let target = new URL(url)
   let faults = healthy
   let accepted = 0
-  const pairs = new Set<readonly [client: Socket, server: Socket]>()
+  const pairs = new Set<Pair>()
   const waiting = new Set<() => void>()
   let server = createListener()
   server.listen(0, '127.0.0.1')
@@ -65,31 +73,31 @@ export async function startFaultProxy(url: string): Promise<FaultProxy> {
         allowHalfOpen: true,
         noDelay: true,
       })
-      const pair = [client, upstream] as const
+      const pair = { client, upstream, isFrozen: false }
       pairs.add(pair)
       client.once('close', () => pairs.delete(pair))
-      void pump(client, upstream)
-      void pump(upstream, client)
+      void pump(pair, client, upstream)
+      void pump(pair, upstream, client)
     })
   }
 
   /** Copies one direction; an error on either side is one for both, once the network lets it through. */
-  async function pump(from: Socket, to: Socket): Promise<void> {
+  async function pump(pair: Pair, from: Socket, to: Socket): Promise<void> {
     try {
-      for await (const chunk of from) await forward(chunk as Buffer, to)
-      await passable()
+      for await (const chunk of from) await forward(pair, chunk as Buffer, to)
+      await passable(pair)
       if (!to.writableEnded) to.end()
     } catch {
-      await passable()
+      await passable(pair)
       to.resetAndDestroy()
       from.resetAndDestroy()
     }
   }
 
-  async function forward(chunk: Buffer, to: Socket): Promise<void> {
+  async function forward(pair: Pair, chunk: Buffer, to: Socket): Promise<void> {
     if (faults.delayMs > 0) await sleep(faults.delayMs)
     for (let start = 0; start < chunk.length; ) {
-      await passable()
+      await passable(pair)
       const size = Math.min(faults.sliceBytes, Math.max(1, Math.floor(faults.bytesPerSecond / 20)), chunk.length)
       const piece = chunk.subarray(start, start + size)
       start += piece.length
@@ -102,7 +110,8 @@ export async function startFaultProxy(url: string): Promise<FaultProxy> {
     }
   }
 
-  function passable(): Promise<void> {
+  function passable({ isFrozen }: Pair): Promise<void> {
+    if (isFrozen) return new Promise(() => undefined)
     if (!faults.blackhole) return Promise.resolve()
     return new Promise((resolve) => waiting.add(resolve))
   }
@@ -111,7 +120,7 @@ export async function startFaultProxy(url: string): Promise<FaultProxy> {
     if (isRefusing && server.listening) {
       server.close()
       // What waits in the listener's queue was not refused; it breaks instead.
-      for (const [client] of pairs) if (client.bytesRead === 0) client.resetAndDestroy()
+      for (const { client } of pairs) if (client.bytesRead === 0) client.resetAndDestroy()
     } else if (!isRefusing && !server.listening) {
       server = createListener()
       server.listen(port, '127.0.0.1')
@@ -128,7 +137,10 @@ export async function startFaultProxy(url: string): Promise<FaultProxy> {
     await listen(faults.refuse)
   }
   const reset = () => {
-    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy()
+    for (const { client, upstream } of pairs) {
+      client.resetAndDestroy()
+      upstream.resetAndDestroy()
+    }
   }
   const proxied = new URL(url)
   proxied.hostname = '127.0.0.1'
@@ -146,8 +158,11 @@ export async function startFaultProxy(url: string): Promise<FaultProxy> {
     set,
     heal: () => set(healthy),
     reset,
+    freeze() {
+      for (const pair of pairs) pair.isFrozen = true
+    },
     halfClose() {
-      for (const [client] of pairs) client.end()
+      for (const { client } of pairs) client.end()
     },
     retarget(next) {
       target = new URL(next)
