@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { Command, CommanderError, Option } from 'commander'
+import { Argument, Command, CommanderError, Option } from 'commander'
 import { explainFailure } from '../infra/node/failure.ts'
 import { createLogger, ignoreLostTerminal } from '../infra/node/logger.ts'
 import { runRole } from '../infra/node/run-role.ts'
@@ -70,7 +70,39 @@ function createProgram(done: (code: number) => void): Command {
     print(`${text}\n`)
     done(0)
   })
+  addRbac(program, done)
   return program
+}
+
+function addRbac(program: Command, done: (code: number) => void): void {
+  const command = program
+    .command('rbac')
+    .description('print, apply or check the rights in the cluster that watching takes')
+    .addArgument(new Argument('<action>', 'what to do about them').choices(['print', 'apply', 'check']))
+    .option('--service-account <name>', 'whom to give them to, and how to call the roles', 'kube-watch-relay')
+    .option('--namespace <name>', "the service account's namespace", 'kube-watch-relay')
+    .option(
+      '--no-cluster-identity',
+      'leave out reading the namespace kube-system, which tells one cluster from another',
+    )
+    .option('--dry-run', 'let the cluster check everything, and change nothing')
+  for (const setting of [settings.resources, settings.kubeconfig, settings.context]) addFlag(command, setting)
+  command.action(async (action, values) => {
+    const config = loadConfig(readFlags(values))
+    const { runRbac } = await import('./rbac/command.ts')
+    const code = await runRbac({
+      action,
+      resources: parseResources(config.resources),
+      serviceAccount: values.serviceAccount,
+      namespace: values.namespace,
+      withIdentity: values.clusterIdentity,
+      dryRun: values.dryRun === true,
+      cluster: findSources(config),
+      print,
+      warn: (text) => process.stderr.write(text),
+    })
+    done(code)
+  })
 }
 
 function addFlag(command: Command, setting: Setting<unknown>): void {
@@ -101,13 +133,7 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     log.error({ err: error }, 'failed')
     process.exit(1)
   })
-  const sources = {
-    kubeconfig: config.kubeconfig,
-    context: config.context,
-    home: homedir(),
-    inCluster:
-      env.KUBERNETES_SERVICE_HOST !== undefined && existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token'),
-  }
+  const sources = findSources(config)
   // A supervisor has warned already.
   if (process.send === undefined) for (const warning of findUnknownVariables(env)) log.warn({}, warning)
 
@@ -133,6 +159,12 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     log,
     print,
   })
+}
+
+function findSources({ kubeconfig, context }: Config) {
+  const token = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+  const inCluster = env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(token)
+  return { kubeconfig, context, home: homedir(), inCluster }
 }
 
 function print(text: string): void {
