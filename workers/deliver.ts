@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { checkRedis } from '../infra/node/check-redis.ts'
 import { connectRedis } from '../infra/node/connect-redis.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import product from '../package.json' with { type: 'json' }
@@ -21,6 +22,7 @@ export type DeliverConfig = Pick<
   readonly webhookSecretKey?: string | undefined
   /** How long an endpoint may take nothing before it is turned off, in ms. */
   readonly webhookDisableAfter?: number
+  readonly strict?: boolean
 }
 
 const leaseMs = 10_000
@@ -33,6 +35,7 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
   const keys = createKeys(config.cluster)
   const policy = createAddressPolicy({ allowCidrs: config.webhookAllowCidrs, allowHttp: config.webhookAllowHttp })
   const redis = connectRedis(config.redisUrl, { log, name: 'deliver' })
+  await checkRedis(redis, { log, strict: config.strict ?? false })
   const tail = connectRedis(config.redisUrl, { log, name: 'dispatch-tail' })
   // The worker blocks for up to 10 s, and watches over its connection itself.
   const jobs = connectRedis(config.redisUrl, { log, name: 'deliver-jobs', silenceMs: 30_000, isQuiet: true })
@@ -54,6 +57,7 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
     redis,
     tail,
     keys,
+    cluster: config.cluster,
     enqueue: queue.enqueue,
     owner: randomUUID(),
     leaseMs,

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { Argument, Command, CommanderError, Option } from 'commander'
+import { refuseExposure } from '../infra/node/exposure.ts'
 import { explainFailure } from '../infra/node/failure.ts'
 import { createLogger, ignoreLostTerminal } from '../infra/node/logger.ts'
 import { runRole } from '../infra/node/run-role.ts'
@@ -22,6 +23,7 @@ import {
 } from '../shared/config.ts'
 import { parseResources } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
+import type { KeysCommand } from './keys.ts'
 
 const { env } = process
 
@@ -30,7 +32,7 @@ type Flags = Readonly<Record<string, unknown>>
 /** Loaded when needed: each role has large libraries that the others do without. */
 const starters: Record<Exclude<Role, 'up'>, (config: RoleConfig, log: Logger) => Promise<Running>> = {
   watch: async (config, log) => (await import('./watch.ts')).startWatch(config, log),
-  serve: async (config, log) => (await import('../functions/node.ts')).startServe(config, log),
+  serve: async (config, log) => (await import('./serve.ts')).startServing(config, log),
   deliver: async (config, log) => (await import('./deliver.ts')).startDeliver(config, log),
 }
 
@@ -53,6 +55,7 @@ function createProgram(done: (code: number) => void): Command {
     for (const setting of own) addFlag(command, setting)
     command.action(async (values) => done(await runCommand(role, readFlags(values))))
   }
+  addKeys(program, done)
   const config = program
     .command('config')
     .description('show every setting, its value and where that comes from')
@@ -105,6 +108,53 @@ function addRbac(program: Command, done: (code: number) => void): void {
   })
 }
 
+/** `relay keys`: who may read, with RELAY_AUTH=keys. */
+function addKeys(program: Command, done: (code: number) => void): void {
+  const keys = program.command('keys').description('create, list and revoke API keys, for RELAY_AUTH=keys')
+  const add = (command: Command, read: (values: Flags, args: readonly string[]) => KeysCommand) => {
+    for (const key of ['redisUrl', 'cluster', 'data', 'kubeconfig', 'context', 'logLevel'] as const) {
+      addFlag(command, settings[key])
+    }
+    command.action(async () => {
+      const values = command.opts()
+      const config = loadConfig(readFlags(values))
+      const log = createLogger({
+        level: config.logLevel,
+        format: 'auto',
+        role: 'keys',
+        isTerminal: process.stderr.isTTY,
+      })
+      const [{ completeConfig }, { runKeys }] = await Promise.all([import('./up/standalone.ts'), import('./keys.ts')])
+      const complete = await completeConfig(config, findSources(config))
+      print(await runKeys(read(values, command.args), complete, log))
+      done(0)
+    })
+  }
+  add(
+    keys
+      .command('create')
+      .description('make a key and show it, once')
+      .argument('<tenant>', 'who it is for; webhooks that it registers are theirs')
+      .option('--namespaces <list>', 'what it may see, such as shop,team-*', '*')
+      .option('--resources <list>', 'such as pods,leases', '*')
+      .option('--actions <list>', 'read, webhooks or both', 'read')
+      .option('--days <number>', 'ends by itself after so long'),
+    ({ namespaces, resources, actions, days }, [tenant = '']) => ({
+      do: 'create',
+      tenant,
+      namespaces: String(namespaces),
+      resources: String(resources),
+      actions: String(actions),
+      ...(days === undefined ? {} : { days: String(days) }),
+    }),
+  )
+  add(keys.command('list').description('list keys, without the keys themselves'), () => ({ do: 'list' }))
+  add(
+    keys.command('revoke').description('end a key and the streams that it opened').argument('<id>', 'from the list'),
+    (_, [id = '']) => ({ do: 'revoke', id }),
+  )
+}
+
 function addFlag(command: Command, setting: Setting<unknown>): void {
   const isBoolean = setting.type === 'boolean'
   command.option(`--${setting.flag}${isBoolean ? '' : ` <${setting.type}>`}`, renderOption(setting))
@@ -130,13 +180,15 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     isTerminal: process.stderr.isTTY === true,
   })
   process.on('uncaughtException', (error) => {
-    log.error({ err: error }, 'failed')
-    process.exit(1)
+    const explained = explainFailure(error)
+    log.error(explained === undefined ? { err: error } : {}, explained ?? 'failed')
+    process.exit(explained === undefined ? 1 : 2)
   })
   const sources = findSources(config)
   // A supervisor has warned already.
   if (process.send === undefined) for (const warning of findUnknownVariables(env)) log.warn({}, warning)
 
+  if (role === 'up' || role === 'serve') refuseExposure(config)
   if (role !== 'up') {
     return runRole(async () => {
       const isComplete = config.cluster !== undefined && config.redisUrl !== undefined

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir, hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
+import { checkRedis } from '../infra/node/check-redis.ts'
 import { connectRedis } from '../infra/node/connect-redis.ts'
 import type { Config } from '../shared/config.ts'
 import { RelayError } from '../shared/errors.ts'
@@ -39,6 +40,7 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   if (config.redisUrl === undefined) throw new RelayError('invalid', 'REDIS_URL: names no Redis server')
   const cluster = config.cluster ?? choice.name
   const redis = connectRedis(config.redisUrl, { log, name: 'watch' })
+  await checkRedis(redis, { log, strict: config.strict })
   const client = createKubeClient(choice.config, 'kube-watch-relay')
   const keys = createKeys(cluster)
   const board = createStatusBoard(redis, keys, log)

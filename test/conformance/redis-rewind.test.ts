@@ -119,7 +119,7 @@ describe('a Redis whose older data was put back', () => {
 
     await copy.putBack()
     // Nothing happens in the cluster: the watcher finds out by itself.
-    await expect.poll(told, soon).toEqual(upTo(9))
+    await expect.poll(told, { timeout: 10_000 }).toEqual(upTo(9))
     expect((await createLogReader(redis, keys).bounds()).epoch).not.toBe(epoch)
   })
 })

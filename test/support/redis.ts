@@ -26,6 +26,7 @@ export interface TestRedisOptions {
   readonly extraArgs?: readonly string[]
   /** Made up where not given. */
   readonly password?: string
+  readonly port?: number
   /** The highest port that will do. */
   readonly highestPort?: number
 }
@@ -57,7 +58,7 @@ export async function startTestRedis(options: TestRedisOptions = {}): Promise<Te
     while (found > (options.highestPort ?? 65_535))
     return found
   }
-  let port = await findPort()
+  let port = options.port ?? (await findPort())
   const launch = () => launchServer({ ...options, program, folder, password, port, detached: false })
 
   let server: Server | undefined

@@ -1,5 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkRedis } from '../../infra/node/check-redis.ts'
+import { connectRedis } from '../../infra/node/connect-redis.ts'
 import { type PrivateRedis, startPrivateRedis } from '../../infra/redis/private-redis.ts'
 import { type Config, settings, toEnvironment } from '../../shared/config.ts'
 import { type About, type SupervisedChild, superviseChild } from './child.ts'
@@ -19,6 +21,7 @@ export interface Part {
 export async function startRedis(options: UpOptions, started: Part[]): Promise<{ url: string; description: string }> {
   const { config, caches, env, log } = options
   if (config.redisUrl !== undefined) {
+    if (config.strict) await checkBeforehand(config.redisUrl, log)
     const shown = settings.redisUrl.mask?.(config.redisUrl) ?? ''
     return { url: config.redisUrl, description: `${shown} (from REDIS_URL)` }
   }
@@ -29,6 +32,14 @@ export async function startRedis(options: UpOptions, started: Part[]): Promise<{
   const { port } = new URL(redis.url)
   const description = `127.0.0.1:${port}, private: ${redis.how}${found}, data in ${join(config.data, 'redis')}`
   return { url: redis.url, description }
+}
+
+/** Refuses weak settings before anything else is started, rather than by one role after the other. */
+async function checkBeforehand(url: string, log: UpOptions['log']): Promise<void> {
+  const redis = connectRedis(url, { log, name: 'check', isQuiet: true })
+  // Of a Redis that comes later the roles find out themselves.
+  await checkRedis(redis, { log, strict: true, refuse: () => undefined })
+  redis.disconnect()
 }
 
 /** Starts the sandbox cluster, and writes the kubeconfig for it. */
