@@ -1,11 +1,17 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
+import { cors } from 'hono/cors'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { secureHeaders } from 'hono/secure-headers'
 import { invalid } from '../shared/errors.ts'
 import { createKeys } from '../shared/keys.ts'
-import { createLogReader } from '../shared/log/reader.ts'
+import { createLogReader, type LogEntry } from '../shared/log/reader.ts'
 import { createStateReader } from '../shared/state.ts'
+import { createAuthenticator } from './auth/choose.ts'
+import { createIdentifier, createNarrow, createStateGuard } from './auth/guard.ts'
+import { createSessions } from './auth/sessions.ts'
+import { createTickets } from './auth/tickets.ts'
+import { guardWebhooks } from './auth/webhook-owners.ts'
 import type { AppDeps, AppEnv } from './deps.ts'
 import { defaultLimits } from './limits.ts'
 import {
@@ -17,12 +23,15 @@ import {
   neverStore,
   refuseBody,
 } from './problem.ts'
+import { createRateLimit } from './rate-limit.ts'
 import { mountEvents } from './routes/events.ts'
+import { mountFilters } from './routes/filters.ts'
 import { mountHealth } from './routes/health.ts'
 import { mountHolders } from './routes/holders.ts'
 import { mountLeases } from './routes/leases.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
+import { mountTickets } from './routes/tickets.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
 import { createWebhookRoutes } from './webhooks.ts'
@@ -41,6 +50,9 @@ const info = {
   version: '0.1.0',
   description: 'What changes inside a Kubernetes cluster, told outside: streams, pages, current state and webhooks.',
 }
+
+/** What changes here may change what callers may see. */
+const rbacGroup = '/apis/rbac.authorization.k8s.io/'
 
 const documentRoute = createRoute({
   method: 'get',
@@ -68,9 +80,17 @@ export function createApp(deps: AppDeps): App {
   const keys = createKeys(cluster)
   const redis = hideFailures(deps.redis, log)
   const reader = createLogReader(redis, keys)
-  const hub = createHub({ connect, reader, keys, log, limits })
+  const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now })
+  const sessions = createSessions({ authenticator, limits, log, now })
+  const tickets = createTickets(redis, keys)
+  const onEntries = (entries: readonly LogEntry[]) => {
+    if (authenticator.isNeeded && entries.some(({ json }) => json.includes(rbacGroup))) sessions.review()
+  }
+  const hub = createHub({ connect, reader, keys, log, limits, onEntries })
   const state = createStateReader(redis, keys)
-  const services: Services = { cluster, resources, redis, keys, reader, state, hub, log, limits, now }
+  const narrow = createNarrow(authenticator, resources)
+  const read = { reader, state, hub, authenticator, narrow, sessions, tickets }
+  const services: Services = { cluster, resources, redis, keys, log, limits, now, ...read }
 
   const app = new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
@@ -80,12 +100,18 @@ export function createApp(deps: AppDeps): App {
   app.use(catchOddities)
   app.use(protect)
   app.use(neverStore)
+  if (deps.origins !== undefined && deps.origins.length > 0) app.use(cors(describeCors(deps.origins)))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
   app.use(bodyLimit({ maxSize: limits.body, onError: () => refuseBody(limits.body) }))
+  app.use('/v1/*', createIdentifier(authenticator, tickets), createRateLimit(limits))
+  for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
+  app.use('/v1/webhooks/*', guardWebhooks({ authenticator, redis, keys }))
   app.notFound(answerNotFound)
   app.onError(createErrorHandler(log))
 
   mountEvents(app, services)
+  mountFilters(app, services)
+  mountTickets(app, services)
   mountPods(app, services)
   mountLeases(app, services)
   mountHolders(app, services)
@@ -94,7 +120,11 @@ export function createApp(deps: AppDeps): App {
   mountPage(app, deps.page)
   mountDocument(app)
 
-  return { hono: app, drain: () => hub.drain(), stats: () => hub.stats() }
+  const drain = async () => {
+    await hub.drain()
+    sessions.close()
+  }
+  return { hono: app, drain, stats: () => hub.stats() }
 }
 
 function mountDocument(app: OpenAPIHono<AppEnv>): void {
@@ -122,6 +152,15 @@ const protect = secureHeaders({
   // Whether the host is only to be reached by TLS is for whoever ends TLS to say.
   strictTransportSecurity: false,
 })
+
+function describeCors(origins: readonly string[]) {
+  return {
+    origin: [...origins],
+    allowHeaders: ['Authorization', 'Content-Type', 'Last-Event-ID'],
+    exposeHeaders: ['Link', 'Relay-Cursor', 'Retry-After'],
+    maxAge: 600,
+  }
+}
 
 function toInvalid(error: z.ZodError) {
   const issue = error.issues[0]

@@ -1,6 +1,8 @@
 import type { RedisClient } from '../shared/redis.ts'
 import type { WatchedResource } from '../shared/resource.ts'
 import type { Logger } from '../shared/role.ts'
+import type { Caller } from './auth/authenticator.ts'
+import type { AuthSettings } from './auth/choose.ts'
 import type { Limits } from './limits.ts'
 import type { PageFiles } from './routes/page.ts'
 import type { Connection } from './streams/tail.ts'
@@ -21,6 +23,10 @@ export interface AppDeps {
   readonly page?: PageFiles
   /** What managing webhooks takes: the key of the process that delivers, and where they may go. */
   readonly webhooks: Pick<WebhookRouteDeps, 'encryptionKey' | 'policy'>
+  /** How callers are known; absent: nobody is asked. */
+  readonly auth?: AuthSettings
+  /** Origins beside its own whose pages may call. */
+  readonly origins?: readonly string[]
   readonly limits?: Partial<Limits>
   readonly now?: () => Date
 }
@@ -34,4 +40,10 @@ interface Bindings {
 /** The types of the app's contexts. */
 export interface AppEnv {
   Bindings: Bindings
+  Variables: {
+    /** Set before any route of `/v1` is called. */
+    caller: Caller
+    /** Set where callers have webhooks of their own. */
+    ownsWebhook?: (id: string) => boolean
+  }
 }

@@ -2,6 +2,12 @@
 export interface Limits {
   /** Open streams; one more is refused with 503. */
   maxStreams: number
+  /** Open streams of one caller, where callers are known; one more is refused with 429. */
+  streamsPerTenant: number
+  /** Requests a second of one caller; more are refused with 429. */
+  rate: number
+  /** How often the credentials of open streams are checked again. */
+  review: number
   /** How long a stream may be silent; also bounds how old the cursor is that a client holds. */
   heartbeat: number
   /** How long a reader's socket may take no byte before the stream is cut. */
@@ -26,6 +32,9 @@ export interface Limits {
 /** What a process with a few GB of memory carries. */
 export const defaultLimits: Limits = {
   maxStreams: 10_000,
+  streamsPerTenant: 2_000,
+  rate: 1_000,
+  review: 10_000,
   heartbeat: 15_000,
   stall: 5_000,
   chunk: 64 * 1024,

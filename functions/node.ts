@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { openRedis, type RedisConnection } from '../infra/node/connect-redis.ts'
+import { refuseExposure } from '../infra/node/exposure.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
@@ -29,14 +30,15 @@ const patience = 1_000
 /**
  * Starts the functions on Node. Listens at once; while Redis cannot be reached, requests are answered 503 and `/readyz`
  * says why.
- * @param more what differs from the standard, such as limits.
- * @throws SetupError when the port cannot be had, or the folder for the key of webhooks.
+ * @param more what differs from the standard, such as limits; without `auth`, nobody is asked who they are.
+ * @throws SetupError when others could read without being asked, the port cannot be had, or the folder for the key of webhooks.
  */
 export async function startServe(
   config: ServeConfig,
   log: Logger,
-  more: Partial<Pick<AppDeps, 'limits' | 'now'>> = {},
+  more: Partial<Pick<AppDeps, 'limits' | 'now' | 'auth' | 'origins'>> = {},
 ): Promise<Running> {
+  refuseExposure({ host: config.host, auth: more.auth?.mode ?? 'none' })
   const resources = parseResources(config.resources)
   const encryptionKey = config.webhookSecretKey ?? (await loadSecretKey(config.data))
   const policy = createAddressPolicy({ allowCidrs: config.webhookAllowCidrs, allowHttp: config.webhookAllowHttp })

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { formatCursor } from '../../shared/cursor.ts'
 import { invalid } from '../../shared/errors.ts'
 import { compileFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
+import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
 import { readEventPage } from '../event-page.ts'
 import { chooseFormat } from '../negotiation.ts'
@@ -46,7 +47,7 @@ const route = createRoute({
         'application/json': { schema: eventPage },
       },
     },
-    ...describeProblems(400, 406, 410, 503),
+    ...describeProblems(400, 401, 403, 406, 410, 422, 429, 503),
   },
 })
 
@@ -54,9 +55,12 @@ const route = createRoute({
 export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void {
   app.openapi(route, async (c) => {
     const format = chooseFormat(c.req.header('accept'))
-    const { from, limit, ...clauses } = c.req.valid('query')
-    const filter = parseFilter(clauses)
-    requireWatched(filter, services.resources)
+    const { from, limit, ticket: _, ...clauses } = c.req.valid('query')
+    const caller = c.get('caller')
+    requireAction(caller, 'read')
+    const asked = parseFilter(clauses)
+    requireWatched(asked, services.resources)
+    const filter = await services.narrow(caller, asked)
     c.header('vary', 'Accept')
     if (format === 'page' && from === 'state') {
       throw invalid('from', 'state is for streams; /v1/pods and /v1/leases list current objects, with a cursor')
@@ -85,7 +89,8 @@ function answerStream(c: Context<AppEnv>, services: Services, start: Start, filt
   c.header('x-accel-buffering', 'no')
   // The framework answers HEAD by GET and drops the body; a stream would stay open.
   if (c.req.raw.method === 'HEAD') return c.body(null)
-  const { cluster, state, resources, now } = services
+  const { cluster, state, resources, now, sessions } = services
+  const caller = c.get('caller')
   const snapshot = start.withState
     ? readSnapshot({ state, cluster, resources, filter, start: start.position, now })
     : undefined
@@ -94,6 +99,7 @@ function answerStream(c: Context<AppEnv>, services: Services, start: Start, filt
     format: sse,
     start: start.position,
     prelude: writePrelude(start, snapshot),
+    guard: (end) => sessions.open(caller, filter, end),
     signal: c.req.raw.signal,
     ...(snapshot === undefined ? {} : { seen: snapshot.seen }),
     ...(c.env.hangUp === undefined ? {} : { hangUp: c.env.hangUp }),

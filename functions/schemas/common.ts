@@ -65,9 +65,13 @@ const problem = z
 export function describeProblems(...statuses: number[]) {
   const meanings: Readonly<Record<number, string>> = {
     400: 'A parameter is not valid; `field` names it.',
+    401: 'The credential is missing, not valid, or no longer.',
+    403: 'The credential does not allow it.',
     404: 'There is no such object.',
     406: 'None of the formats in `Accept` is to be had.',
     410: 'The events after this cursor are no longer kept; `oldest` is where reading can begin.',
+    422: 'The request asks for more than it may cost.',
+    429: 'Too many; `Retry-After` says when to try again.',
     503: 'Not available at the moment; `Retry-After` says when to try again.',
   }
   return Object.fromEntries(

@@ -60,6 +60,9 @@ export const eventQuery = z.strictObject({
     description:
       'Where to begin: `now` (default of a stream), `start` (default of a page), `state` (streams only: the current objects first), a cursor, or a time in RFC 3339.',
   }),
+  ticket: z.string().max(64).optional().openapi({
+    description: 'For browsers, which cannot send a credential with an EventSource: what `POST /v1/tickets` gave.',
+  }),
   limit: createLimit(100).openapi({ description: 'Pages only: how many events at most.' }),
 })
 

@@ -52,6 +52,8 @@ export function createHub(deps: {
   keys: Keys
   log: Logger
   limits: Limits
+  /** Hears of all entries before subscribers do. */
+  onEntries?: (entries: readonly LogEntry[]) => void
 }): Hub {
   const { limits } = deps
   const subscribers = new Set<Subscriber>()
@@ -100,6 +102,7 @@ export function createHub(deps: {
         },
         onEntries({ epoch, entries }) {
           if (tail !== controller) return
+          deps.onEntries?.(entries)
           if (head !== undefined && head.epoch !== epoch) {
             // The log moved to another epoch and lost nothing: readers find their places in it through Redis.
             flush()

@@ -27,6 +27,8 @@ export interface StreamOptions {
   readonly prelude: Prelude
   readonly seen?: Seen
   readonly signal: AbortSignal
+  /** Watches over the credential; the answer forgets the stream. */
+  readonly guard?: (end: () => void) => () => void
   /** Closes the connection for good, for a reader that no longer takes anything, not even the end. */
   readonly hangUp?: () => void
 }
@@ -71,6 +73,7 @@ export function openStream(
     isOver = true
     ended.abort()
     leave()
+    release()
     hub.views.release(view)
     options.signal.removeEventListener('abort', finish)
     // A generator that waits for Redis ends after that.
@@ -197,6 +200,13 @@ export function openStream(
     end: close,
   })
   const view = hub.views.acquire(options.filter, options.format)
+  let release: () => void = () => undefined
+  try {
+    release = options.guard?.(close) ?? release
+  } catch (error) {
+    finish()
+    throw error
+  }
   if (options.signal.aborted) finish()
   else options.signal.addEventListener('abort', finish, { once: true })
 

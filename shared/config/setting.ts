@@ -180,6 +180,20 @@ export function redisUrl(row: Row<string | undefined>): Setting<string | undefin
   }
 }
 
+/** Origins of web pages, as browsers send them. */
+export function origins(row: Row<readonly string[]>): Setting<readonly string[]> {
+  return {
+    ...row,
+    type: 'list',
+    allowed: 'origins such as https://ops.example.com, separated by commas',
+    read(value) {
+      const items = value.split(',').map((item) => item.trim())
+      return items.every((item) => URL.canParse(item) && new URL(item).origin === item) ? items : undefined
+    },
+    write: (value) => value.join(','),
+  }
+}
+
 export function cidrs(row: Row<readonly string[]>): Setting<readonly string[]> {
   return {
     ...row,

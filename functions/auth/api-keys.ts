@@ -1,0 +1,28 @@
+import type { ApiKey, ApiKeyStore } from '../../shared/api-key.ts'
+import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
+
+/** Knows callers by the keys of `relay keys`. */
+export function createKeyAuthenticator(store: ApiKeyStore, now: () => Date): Authenticator {
+  return {
+    isNeeded: true,
+    async identify(token) {
+      const record = token === undefined ? undefined : await store.verify(token, now().getTime())
+      if (record === undefined) throw unauthorized()
+      return toCaller(record)
+    },
+    grant: async ({ grants = [] }) => grants,
+    isValid: async ({ proof }) => typeof proof === 'string' && (await store.get(proof)) !== undefined,
+    detach: (caller) => caller,
+    forget: () => undefined,
+  }
+}
+
+function toCaller({ id, tenant, grants, actions, expiresAt }: ApiKey): Caller {
+  return {
+    tenant,
+    grants,
+    actions,
+    proof: id,
+    ...(expiresAt === undefined ? {} : { expiresAt: Date.parse(expiresAt) }),
+  }
+}

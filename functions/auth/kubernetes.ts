@@ -1,0 +1,131 @@
+import type { Grant } from '../../shared/access.ts'
+import { hashText } from '../../shared/api-key.ts'
+import { RelayError } from '../../shared/errors.ts'
+import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
+import type { WatchedResource } from '../../shared/resource.ts'
+import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
+
+/** Somebody whom the cluster knows, as a TokenReview says. */
+export interface ClusterUser {
+  readonly username: string
+  readonly uid?: string
+  readonly groups?: readonly string[]
+  readonly extra?: Readonly<Record<string, readonly string[]>>
+}
+
+/** Asks the cluster's API. Rejects when it cannot be asked. */
+export interface Reviewer {
+  /** TokenReview: whose token it is; undefined when it is nobody's. */
+  identify(token: string): Promise<ClusterUser | undefined>
+  /** SubjectAccessReview. An empty namespace is the whole cluster. */
+  isAllowed(user: ClusterUser, verb: string, group: string, resource: string, namespace: string): Promise<boolean>
+}
+
+/** How long an answer of the cluster is taken for true, in ms. */
+const lifetime = 30_000
+const maxAnswers = 10_000
+
+/** Knows callers by their own tokens of the cluster, and lets them see what they may list and watch there. */
+export function createKubernetesAuthenticator(
+  reviewer: Reviewer,
+  watched: readonly WatchedResource[],
+  now: () => Date,
+): Authenticator {
+  const users = createAnswers<ClusterUser | undefined>(now)
+  const decisions = createAnswers<boolean>(now)
+
+  const identify = (token: string, hash: string) => users.get(hash, () => reviewer.identify(token))
+  const isAllowed = async (user: ClusterUser, { group, resource }: WatchedResource, namespace: string) => {
+    const ask = (verb: string) =>
+      decisions.get(JSON.stringify([user, verb, group, resource, namespace]), () =>
+        reviewer.isAllowed(user, verb, group, resource, namespace),
+      )
+    return (await Promise.all([ask('list'), ask('watch')])).every(Boolean)
+  }
+
+  return {
+    isNeeded: true,
+    async identify(token) {
+      if (token === undefined) throw unauthorized()
+      const user = await identify(token, await hashText(token))
+      if (user === undefined) throw unauthorized()
+      const expiresAt = readExpiry(token)
+      const caller: Caller = { tenant: user.username, actions: ['read', 'webhooks'], proof: { token, user } }
+      return expiresAt === undefined ? caller : { ...caller, expiresAt }
+    },
+    async grant(caller, wish) {
+      const { user } = readProof(caller)
+      const wanted = compilePattern(wish.resource ?? [])
+      const namespaces = listExact(wish.namespace) ?? []
+      const found = watched
+        .filter(({ resource }) => wanted.test(resource))
+        .map(async (resource): Promise<Grant[]> => {
+          const grant = (namespace: string) => ({ resources: [resource.resource], namespaces: [namespace] })
+          if (await isAllowed(user, resource, '')) return [grant('*')]
+          const allowed = await Promise.all(namespaces.map((namespace) => isAllowed(user, resource, namespace)))
+          return namespaces.filter((_, i) => allowed[i]).map(grant)
+        })
+      return (await Promise.all(found)).flat()
+    },
+    async isValid(caller) {
+      const { token } = readProof(caller)
+      // Who came by a ticket is judged by what the user may still see.
+      if (token === undefined) return true
+      return (await identify(token, await hashText(token))) !== undefined
+    },
+    detach(caller) {
+      const { user } = readProof(caller)
+      return { ...caller, proof: { user } }
+    },
+    forget() {
+      users.clear()
+      decisions.clear()
+    },
+  }
+}
+
+/** Remembers answers for a while, and asks a question once at a time. */
+function createAnswers<Answer>(now: () => Date) {
+  const kept = new Map<string, { answer: Promise<Answer>; until: number }>()
+  return {
+    async get(question: string, ask: () => Promise<Answer>): Promise<Answer> {
+      const time = now().getTime()
+      const known = kept.get(question)
+      if (known !== undefined && known.until > time) return known.answer
+      if (kept.size >= maxAnswers) kept.clear()
+      const answer = ask().catch((error: unknown) => {
+        kept.delete(question)
+        throw new RelayError('unavailable', 'The cluster cannot be asked at the moment.', {
+          retryAfter: 2,
+          cause: error,
+        })
+      })
+      kept.set(question, { answer, until: time + lifetime })
+      return answer
+    },
+    clear: () => kept.clear(),
+  }
+}
+
+interface Proof {
+  readonly user: ClusterUser
+  readonly token?: string
+}
+
+function readProof(caller: Caller): Proof {
+  return caller.proof as Proof
+}
+
+/** A TokenReview does not say when a token ends; the token itself does, and the review vouched for it. */
+function readExpiry(token: string): number | undefined {
+  const part = token.split('.')[1]
+  if (part === undefined || !/^[A-Za-z0-9_-]+$/.test(part)) return undefined
+  try {
+    const { exp } = JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as { exp?: unknown }
+    return typeof exp === 'number' ? exp * 1000 : undefined
+  } catch (error) {
+    // Other authenticators of the cluster give out tokens of any shape.
+    if (error instanceof SyntaxError || error instanceof DOMException) return undefined
+    throw error
+  }
+}
