@@ -11,6 +11,7 @@ import { createLedger, type ListedDelivery } from '../shared/webhook/ledger.ts'
 import { createSecret, createSecretBox } from '../shared/webhook/secret.ts'
 import { createWebhookStore } from '../shared/webhook/store.ts'
 import { createWebhookId, type Webhook } from '../shared/webhook/webhook.ts'
+import type { AppEnv } from './deps.ts'
 import { readHead } from './listing.ts'
 import { describeProblems } from './schemas/common.ts'
 import { findStart, requireKept } from './start.ts'
@@ -109,13 +110,13 @@ export interface WebhookRouteDeps {
 }
 
 /** Creates the routes of `/v1/webhooks`. They throw `RelayError`s, which the app answers. */
-export function createWebhookRoutes(deps: WebhookRouteDeps): OpenAPIHono {
+export function createWebhookRoutes(deps: WebhookRouteDeps): OpenAPIHono<AppEnv> {
   const { redis, keys, policy, now = () => new Date() } = deps
   const box = createSecretBox(deps.encryptionKey)
   const reader = createLogReader(redis, keys)
   const store = createWebhookStore(redis, keys)
   const ledger = createLedger(redis, keys)
-  const app = new OpenAPIHono({
+  const app = new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
       if (!result.success) throw toInvalid(result.error.issues)
     },
@@ -152,7 +153,8 @@ export function createWebhookRoutes(deps: WebhookRouteDeps): OpenAPIHono {
   app.openapi(listRoute, async (c) => {
     const { limit, continue: after = '' } = c.req.valid('query')
     const cursor = await readHead(reader)
-    const rest = (await store.all()).filter(({ id }) => id > after)
+    const owns = c.get('ownsWebhook') ?? (() => true)
+    const rest = (await store.all()).filter(({ id }) => id > after && owns(id))
     const items = rest.slice(0, limit)
     const last = items.at(-1)
     const next = last !== undefined && rest.length > limit ? { next: last.id } : {}
