@@ -38,6 +38,8 @@ export interface ReflectorOptions {
   selectors: { labelSelector?: string | undefined; fieldSelector?: string | undefined }
   /** The stored resourceVersion, empty before the first sync. */
   cursor: string
+  /** Set when the last snapshot was written in part only: a new one is taken before anything else. */
+  unfinished?: GapReason | undefined
   /** The uid of the cluster that the cursor is from; empty when unknown. */
   clusterUid: string
   sink: Sink
@@ -69,7 +71,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
   const random = options.random ?? Math.random
   const least = options.leastTimeoutSeconds ?? 300
   let timeoutSeconds = least
-  let state = createState(options.cursor, options.clusterUid)
+  let state = createState(options.cursor, options.clusterUid, options.unfinished)
   let connection: AbortController | undefined
   let cancelSleep: Cancel | undefined
   let lastByteAt = 0

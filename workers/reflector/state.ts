@@ -116,8 +116,11 @@ export interface Step {
   actions: Action[]
 }
 
-/** The state to begin in. `cursor`: the stored resourceVersion, empty when there was no sync yet; `clusterUid`: whose it is. */
-export function createState(cursor: string, clusterUid: string): State {
+/**
+ * The state to begin in. `cursor`: the stored resourceVersion, empty when there was no sync yet; `clusterUid`: whose it is;
+ * `gap`: why a snapshot has to be taken first, where the last one was written in part.
+ */
+export function createState(cursor: string, clusterUid: string, gap?: GapReason): State {
   const memory: Memory = {
     cursor,
     clusterUid,
@@ -127,6 +130,7 @@ export function createState(cursor: string, clusterUid: string): State {
     quietCloses: 0,
     pagedUntil: 0,
     bookmarks: false,
+    ...(gap === undefined ? {} : { gap }),
   }
   return { name: 'idle', memory }
 }

@@ -95,8 +95,9 @@ function watch(memory: Memory, env: Env): Step {
   }
 }
 
+/** Resumes where the last one stopped: by a watch, unless there was no snapshot yet or only a part of one. */
 function goOn(memory: Memory, env: Env): Step {
-  return memory.cursor === '' ? sync(memory, '', env) : watch(memory, env)
+  return memory.cursor === '' || memory.gap !== undefined ? sync(memory, '', env) : watch(memory, env)
 }
 
 function probe(memory: Memory): Step {
@@ -106,8 +107,10 @@ function probe(memory: Memory): Step {
 /** The snapshot is whole: it becomes the known state, and its version the cursor (R6, R13). */
 function commit(memory: Memory, resourceVersion: string): { memory: Memory; actions: Action[] } {
   const { gap, ...rest } = memory
-  // A snapshot of the very version that we had proves that nothing was missed.
-  const announced = gap === undefined || memory.cursor === resourceVersion ? {} : { gap }
+  // A snapshot of the very version that we had proves that nothing was missed, an older one that history was replaced.
+  const isSame = memory.cursor === resourceVersion
+  const announced: { gap?: GapReason } = isPast(memory, resourceVersion) ? { gap: 'rewound' } : {}
+  if (gap !== undefined && announced.gap === undefined && !isSame) announced.gap = gap
   return {
     memory: { ...rest, cursor: resourceVersion, faults: 0, quietCloses: 0 },
     actions: [
@@ -162,9 +165,20 @@ function watchFailed(state: Of<State, 'watching', 'name'>, failure: Described, e
     case 'busy':
     case 'unauthorized':
     case 'refused':
-    case 'network':
       return retry(memory)
+    case 'network':
+      // What broke the connection may have been a restore: before the server gets beyond our cursor again, we look (R56).
+      return backOff(memory, { to: 'probe' }, failure, env)
   }
+}
+
+/**
+ * A watch tells in order, so what is older than the cursor was told before: told again, it could bring a deleted object
+ * back (R41).
+ */
+function isPast(memory: Memory, resourceVersion: string): boolean {
+  const order = compareResourceVersions(resourceVersion, memory.cursor)
+  return order !== undefined && order < 0
 }
 
 /** The cursor is this object's version from now on; whatever failed on the one before is forgotten (R31). */
@@ -290,14 +304,14 @@ const table: Table = {
   },
 
   watching: {
-    object: (state, { resourceVersion, gone }) => ({
-      state: heard(state, resourceVersion, false),
-      actions: [{ type: 'emit', gone }],
-    }),
-    bookmark: (state, { resourceVersion }) => ({
-      state: heard(state, resourceVersion, true),
-      actions: [{ type: 'advance', resourceVersion }],
-    }),
+    object(state, { resourceVersion, gone }) {
+      if (isPast(state.memory, resourceVersion)) return ignore({ ...state, heard: true })
+      return { state: heard(state, resourceVersion, false), actions: [{ type: 'emit', gone }] }
+    },
+    bookmark(state, { resourceVersion }) {
+      if (isPast(state.memory, resourceVersion)) return ignore({ ...state, heard: true })
+      return { state: heard(state, resourceVersion, true), actions: [{ type: 'advance', resourceVersion }] }
+    },
     closed(state, _, env) {
       const { memory } = state
       if (state.heard) return watch(memory, env)

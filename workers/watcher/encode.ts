@@ -18,6 +18,8 @@ export interface EventEncoder {
     dataJson: string
     changes: readonly Change[]
     now: number
+    /** How often the server's history was replaced: the same object and version mean something else in each. */
+    history: number
   }): string
   /** The record that announces lost history: what happened between the two versions is not known. */
   encodeGap(gap: { reason: GapReason; from: string; to: string; now: number }): string
@@ -26,12 +28,12 @@ export interface EventEncoder {
 export function createEventEncoder(cluster: string, watched: WatchedResource, kind: string): EventEncoder {
   const root = `/clusters/${cluster}`
   return {
-    encode({ verb, synthetic, data, dataJson, changes, now }) {
+    encode({ verb, synthetic, data, dataJson, changes, now, history }) {
       const { namespace, name, uid, resourceVersion } = data
       const path = namespace === '' ? pathOf(watched) : pathOf({ ...watched, namespace })
       const head = JSON.stringify({
         specversion: '1.0',
-        id: `${cluster}/${uid}/${resourceVersion}${markOf(verb, synthetic)}`,
+        id: `${cluster}/${uid}/${resourceVersion}${history === 0 ? '' : `~${history}`}${markOf(verb, synthetic)}`,
         source: `${root}${path}`,
         type: `k8s.${kind}.${verb}`,
         subject: namespace === '' ? name : `${namespace}/${name}`,

@@ -24,6 +24,10 @@ export interface FeedNote {
   clusterUid: string
   /** Set while a first sync is being written: what it finds is no news. */
   isFirstSync: boolean
+  /** How often the server's history was replaced by an older one. */
+  history: number
+  /** Set while a relist is being written: beside a part of it, the cursor means nothing, and whoever takes over relists. */
+  unfinished?: GapReason
 }
 
 /** Carries a reflector's findings into the log: normalized, in batches, one append at a time. */
@@ -84,7 +88,7 @@ export function createFeed(deps: {
         batch: batch + 1,
         seen,
         resourceVersion,
-        note: JSON.stringify(note),
+        note: JSON.stringify({ ...note, history: ledger.history }),
         operations: ledger.take(),
       })
       if (answer === undefined) return
@@ -115,14 +119,19 @@ export function createFeed(deps: {
 
   /** Moves a part of a snapshot; true when that was the last. Its version counts only once all of it is written. */
   function reconcile(delta: Extract<Delta, { type: 'snapshot' }>): boolean {
-    delta.rest ??= ledger.reconcile(
-      { ...delta.found, since: resourceVersion, isFirstSync: note.isFirstSync },
-      delta.now,
-    )
+    if (delta.rest === undefined) {
+      delta.rest = ledger.reconcile(
+        { ...delta.found, since: resourceVersion, isFirstSync: note.isFirstSync },
+        delta.now,
+      )
+      // At a first sync there is no cursor yet to be mistaken.
+      if (resourceVersion !== '') note = { ...note, unfinished: delta.found.gap ?? 'expired' }
+    }
     while (ledger.size < limits.batch) {
       if (delta.rest.next().done !== true) continue
       resourceVersion = delta.found.resourceVersion
-      note = { ...note, isFirstSync: false }
+      const { unfinished: _, ...rest } = note
+      note = { ...rest, isFirstSync: false }
       return true
     }
     return false

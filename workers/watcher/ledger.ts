@@ -22,6 +22,8 @@ export interface Ledger {
   take(): Operation[]
   /** How many events and states wait to be taken. */
   readonly size: number
+  /** How often the server's history was replaced by an older one. */
+  readonly history: number
 }
 
 export interface Snapshot {
@@ -39,9 +41,12 @@ export function createLedger(deps: {
   known: KnownSet
   normalizer: Normalizer
   encoder: EventEncoder
+  /** As the last writer left it. */
+  history: number
   onLife?: (key: string, resourceVersion: string, lifetime: Lifetime) => void
 }): Ledger {
   const { known, normalizer, encoder, onLife } = deps
+  let { history } = deps
   let appends: Operation[] = []
   let states = new Map<string, Operation>()
 
@@ -82,7 +87,7 @@ export function createLedger(deps: {
     now: number,
     synthetic?: Synthetic,
   ) {
-    appends.push({ op: 'event', json: encoder.encode({ verb, synthetic, data, dataJson, changes, now }) })
+    appends.push({ op: 'event', json: encoder.encode({ verb, synthetic, data, dataJson, changes, now, history }) })
   }
 
   function recall(key: string): ObjectData | undefined {
@@ -90,10 +95,10 @@ export function createLedger(deps: {
     return stored === undefined ? undefined : (JSON.parse(stored.json) as ObjectData)
   }
 
-  function remove(key: string, last: ObjectData | undefined, now: number, synthetic?: Synthetic): void {
+  function remove(key: string, last: ObjectData | undefined, moment: Moment, synthetic?: Synthetic): void {
     const old = recall(key)
     if (old === undefined) return
-    record(key, 'deleted', normalizer.end(old, last ?? old, { now, isFirstSync: false }), now, synthetic)
+    record(key, 'deleted', normalizer.end(old, last ?? old, moment), moment.now, synthetic, moment.isFirstSync)
   }
 
   function put(key: string, data: ObjectData, moment: Moment, synthetic?: Synthetic): void {
@@ -110,11 +115,11 @@ export function createLedger(deps: {
       // A version that is known already, or older: the watch told it twice (R41).
       if (isSame && isNotNewer(data.resourceVersion, stored.resourceVersion)) return
       if (gone) {
-        if (isSame) remove(key, data, now)
+        if (isSame) remove(key, data, { now, isFirstSync: false })
         return
       }
       // Another object under the old name: the old one's end was never told (R85).
-      if (stored !== undefined && !isSame) remove(key, undefined, now, 'recreated')
+      if (stored !== undefined && !isSame) remove(key, undefined, { now, isFirstSync: false }, 'recreated')
       put(key, data, { now, isFirstSync: false })
     },
     expire(key, resourceVersion, now) {
@@ -124,17 +129,23 @@ export function createLedger(deps: {
       record(key, 'expired', normalizer.expire(old, { now, isFirstSync: false }), now, 'clock')
     },
     *reconcile({ objects, resourceVersion, since, gap, isFirstSync }, now) {
+      const isRewound = gap === 'rewound'
+      if (isRewound) history++
       if (gap !== undefined) {
         appends.push({ op: 'event', json: encoder.encodeGap({ reason: gap, from: since, to: resourceVersion, now }) })
       }
       for (const [key, { uid }] of [...known]) {
         if (objects.get(key)?.uid === uid) continue
-        remove(key, undefined, now, 'relist')
+        remove(key, undefined, { now, isFirstSync }, 'relist')
         yield
       }
       for (const [key, { resourceVersion: version, json }] of objects) {
-        if (known.get(key)?.resourceVersion === version) continue
-        put(key, JSON.parse(json) as ObjectData, { now, isFirstSync }, 'relist')
+        const isSameVersion = known.get(key)?.resourceVersion === version
+        if (isSameVersion && !isRewound) continue
+        const found = JSON.parse(json) as ObjectData
+        // In another history, the same version may be of another state.
+        if (isSameVersion && !tellsNews(recall(key), found)) continue
+        put(key, found, { now, isFirstSync }, 'relist')
         yield
       }
     },
@@ -147,7 +158,20 @@ export function createLedger(deps: {
     get size() {
       return appends.length + states.size
     },
+    get history() {
+      return history
+    },
   }
+}
+
+/** Fields of an object that a comparison with what is known says nothing about: the relay's own finding, and what is not kept. */
+const incomparable = new Set(['expired', 'attached'])
+
+/** Whether what a list tells of an object differs from what is known. */
+function tellsNews(known: ObjectData | undefined, found: ObjectData): boolean {
+  return Object.entries(found).some(
+    ([field, value]) => !incomparable.has(field) && JSON.stringify(known?.[field]) !== JSON.stringify(value),
+  )
 }
 
 function isNotNewer(version: string, known: string): boolean {

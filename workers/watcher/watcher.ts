@@ -108,8 +108,12 @@ async function write(
   const normalizer = chooseNormalizer(watched, deps.leaseRenewals)
   const resource = nameResource(watched)
   const known = await loadKnownSet(deps.store.state, resource, watched.namespace)
-  const note: FeedNote =
-    claim.note === '' ? { clusterUid: '', isFirstSync: known.size === 0 } : (JSON.parse(claim.note) as FeedNote)
+  const note: FeedNote = {
+    clusterUid: '',
+    isFirstSync: known.size === 0,
+    history: 0,
+    ...(claim.note === '' ? {} : (JSON.parse(claim.note) as Partial<FeedNote>)),
+  }
   let health = 'syncing'
 
   const lives = createLeaseClock({
@@ -121,6 +125,7 @@ async function write(
   const ledger = createLedger({
     known,
     normalizer,
+    history: note.history,
     encoder: createEventEncoder(deps.cluster, watched, normalizer.kind),
     onLife: lives.set,
   })
@@ -153,6 +158,7 @@ async function write(
     selectors: watched,
     cursor: claim.resourceVersion,
     clusterUid: note.clusterUid,
+    unfinished: note.unfinished,
     sink: feed,
     report(state, reason) {
       health = state

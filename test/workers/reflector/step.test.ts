@@ -195,8 +195,16 @@ describe('a watch', () => {
     expect(state.name).toBe('probing')
   })
 
-  it.each(['network', 'busy', 'unauthorized', 'refused'] as const)(
-    'R61 R62 R57 R65 resumes from its cursor after a failure that is no loss: %s',
+  it('R61 R62 R56 resumes from its cursor after the connection broke, once the server turns out to be as new as that', () => {
+    const { state } = run(open, [object('501'), failed({ kind: 'network' })])
+    expect(state).toMatchObject({ name: 'waiting', then: { to: 'probe' }, memory: { cursor: '501' } })
+    const { actions } = run(state, [{ type: 'elapsed' }, probed('501')])
+    expect(find(actions, 'watch')).toMatchObject({ resourceVersion: '501', initialEvents: false })
+    expect(run(state, [{ type: 'elapsed' }, probed('500')]).state).toMatchObject({ memory: { gap: 'rewound' } })
+  })
+
+  it.each(['busy', 'unauthorized', 'refused'] as const)(
+    'R57 R65 resumes from its cursor after a failure that is no loss: %s',
     (kind) => {
       const { state } = run(open, [object('501'), failed({ kind })])
       expect(state).toMatchObject({ name: 'waiting', then: { to: 'watch' }, memory: { cursor: '501' } })

@@ -1,0 +1,71 @@
+import type { Clock } from '../../workers/clock.ts'
+import type { Scheduler } from './scheduler.ts'
+
+/** The border of a simulated process: everything that happens to it comes through here. */
+export interface ProcessGate {
+  /** Its own view of the time. */
+  clock: Clock
+  /** Lets something happen in the process: now, when it goes on after a pause, or never once it was killed. */
+  deliver(run: () => void): void
+  isDead(): boolean
+  /** As SIGSTOP does: nothing happens in it until `resume`. */
+  pause(): void
+  resume(): void
+  /** As SIGKILL does. */
+  kill(): void
+}
+
+/** Creates the gate of one process. */
+export function createProcessGate(scheduler: Scheduler): ProcessGate {
+  let isDead = false
+  let waiting: (() => void)[] | undefined
+
+  const deliver = (run: () => void) => {
+    if (isDead) return
+    if (waiting === undefined) run()
+    else waiting.push(run)
+  }
+  return {
+    clock: {
+      now: scheduler.now,
+      after(ms, run) {
+        let isCancelled = false
+        const cancel = scheduler.after(ms, () => deliver(() => isCancelled || run()))
+        return () => {
+          isCancelled = true
+          cancel()
+        }
+      },
+      every(ms, run) {
+        let isCancelled = false
+        const next = () => {
+          scheduler.after(ms, () =>
+            deliver(() => {
+              if (isCancelled) return
+              next()
+              run()
+            }),
+          )
+        }
+        next()
+        return () => {
+          isCancelled = true
+        }
+      },
+    },
+    deliver,
+    isDead: () => isDead,
+    pause() {
+      waiting ??= []
+    },
+    resume() {
+      const late = waiting ?? []
+      waiting = undefined
+      for (const run of late) scheduler.after(0, () => deliver(run))
+    },
+    kill() {
+      isDead = true
+      waiting = undefined
+    },
+  }
+}
