@@ -46,7 +46,7 @@ export type State =
   | { name: 'listing'; memory: Memory; floor: Floor; full: boolean; snapshot?: string }
   /** In sync: each object is a change. */
   | { name: 'watching'; memory: Memory; openedAt: number; heard: boolean }
-  | { name: 'waiting'; memory: Memory; then: { to: 'probe' } | { to: 'watch' } | { to: 'sync'; floor: Floor } }
+  | { name: 'waiting'; memory: Memory; next: { to: 'probe' } | { to: 'watch' } | { to: 'sync'; floor: Floor } }
   /** The queue behind us is full: the watch is closed until it has emptied. */
   | { name: 'draining'; memory: Memory }
   | { name: 'stopped'; memory: Memory }

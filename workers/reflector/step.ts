@@ -123,7 +123,7 @@ function commit(memory: Memory, resourceVersion: string): { memory: Memory; acti
 type Waiting = Of<State, 'waiting', 'name'>
 
 /** Waits before the next try: full jitter, doubling, forgotten after a calm time, never sooner than the server asked (R76, R57). */
-function backOff(memory: Memory, then: Waiting['then'], failure: Described, env: Env): Step {
+function backOff(memory: Memory, next: Waiting['next'], failure: Described, env: Env): Step {
   const attempt = env.now - memory.failedAt > calmMs ? 0 : memory.attempt
   const ceiling = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(attempt, 10))
   const asked = 'retryAfter' in failure ? (failure.retryAfter ?? 0) * 1000 : 0
@@ -131,7 +131,7 @@ function backOff(memory: Memory, then: Waiting['then'], failure: Described, env:
   const actions: Action[] = [{ type: 'disconnect' }]
   if (failure.kind === 'unauthorized') actions.push({ type: 'renew-credentials' })
   actions.push({ type: 'report', health: 'degraded', reason: failure.message }, { type: 'sleep', ms })
-  return { state: { name: 'waiting', memory: { ...memory, attempt: attempt + 1, failedAt: env.now }, then }, actions }
+  return { state: { name: 'waiting', memory: { ...memory, attempt: attempt + 1, failedAt: env.now }, next }, actions }
 }
 
 const silence: Described = { kind: 'network', message: 'the API server fell silent' }
@@ -250,7 +250,8 @@ const table: Table = {
       // An object that is too large for a frame is none for a list, which would otherwise never get past it.
       const cannot = failure.kind === 'unsupported' || failure.kind === 'server' || failure.kind === 'protocol'
       if (!cannot) return syncFailed(state, failure, env)
-      return list({ ...state.memory, pagedUntil: env.now + pagedMs }, state.floor, false)
+      const report: Action = { type: 'report', health: 'syncing', reason: failure.message }
+      return list({ ...state.memory, pagedUntil: env.now + pagedMs }, state.floor, false, [report])
     },
     // Never a partial snapshot: what came without the end marker is thrown away (R15).
     closed: (state, _, env) => backOff(state.memory, { to: 'sync', floor: state.floor }, cutShort, env),
@@ -337,9 +338,9 @@ const table: Table = {
 
   waiting: {
     elapsed(state, _, env) {
-      const { memory, then } = state
-      if (then.to === 'sync') return sync(memory, then.floor, env)
-      if (then.to === 'watch') return watch(memory, env)
+      const { memory, next } = state
+      if (next.to === 'sync') return sync(memory, next.floor, env)
+      if (next.to === 'watch') return watch(memory, env)
       return probe(memory)
     },
     stop,

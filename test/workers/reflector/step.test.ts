@@ -96,7 +96,7 @@ describe('a list in pages', () => {
 
   it('R6 starts again when pages disagree', () => {
     const { state, actions } = run(fresh(), [...listing, page('500', 't'), page('501')])
-    expect(state).toMatchObject({ name: 'waiting', then: { to: 'sync' } })
+    expect(state).toMatchObject({ name: 'waiting', next: { to: 'sync' } })
     expect(types(actions)).not.toContain('commit')
   })
 
@@ -108,7 +108,7 @@ describe('a list in pages', () => {
 
   it('R3 that names a version carries no limit', () => {
     const memory = { ...resumed().memory, pagedUntil: Number.POSITIVE_INFINITY }
-    const { actions } = run({ name: 'waiting', memory, then: { to: 'sync', floor: '500' } }, [{ type: 'elapsed' }])
+    const { actions } = run({ name: 'waiting', memory, next: { to: 'sync', floor: '500' } }, [{ type: 'elapsed' }])
     expect(find(actions, 'list')).toEqual({ type: 'list', floor: '500', limit: 0 })
   })
 
@@ -197,7 +197,7 @@ describe('a watch', () => {
 
   it('R61 R62 R56 resumes from its cursor after the connection broke, once the server turns out to be as new as that', () => {
     const { state } = run(open, [object('501'), failed({ kind: 'network' })])
-    expect(state).toMatchObject({ name: 'waiting', then: { to: 'probe' }, memory: { cursor: '501' } })
+    expect(state).toMatchObject({ name: 'waiting', next: { to: 'probe' }, memory: { cursor: '501' } })
     const { actions } = run(state, [{ type: 'elapsed' }, probed('501')])
     expect(find(actions, 'watch')).toMatchObject({ resourceVersion: '501', initialEvents: false })
     expect(run(state, [{ type: 'elapsed' }, probed('500')]).state).toMatchObject({ memory: { gap: 'rewound' } })
@@ -207,7 +207,7 @@ describe('a watch', () => {
     'R57 R65 resumes from its cursor after a failure that is no loss: %s',
     (kind) => {
       const { state } = run(open, [object('501'), failed({ kind })])
-      expect(state).toMatchObject({ name: 'waiting', then: { to: 'watch' }, memory: { cursor: '501' } })
+      expect(state).toMatchObject({ name: 'waiting', next: { to: 'watch' }, memory: { cursor: '501' } })
       expect(find(run(state, [{ type: 'elapsed' }]).actions, 'watch')).toMatchObject({ resourceVersion: '501' })
     },
   )
@@ -253,7 +253,7 @@ describe('a watch', () => {
     const quiet = run(resumed(), resume).state
     expect(silenceLimit(quiet, 300)).toBe(330_000)
     expect(silenceLimit(run(quiet, [bookmark('501')]).state, 300)).toBe(180_000)
-    expect(run(quiet, [{ type: 'silent' }]).state).toMatchObject({ name: 'waiting', then: { to: 'probe' } })
+    expect(run(quiet, [{ type: 'silent' }]).state).toMatchObject({ name: 'waiting', next: { to: 'probe' } })
   })
 })
 
@@ -275,7 +275,7 @@ describe('the back-off', () => {
     const state: State = { name: 'streaming', memory: resumed().memory, floor: '500' }
     const next = run(state, [failed({ kind: 'too-large', retryAfter: 1 })])
     expect(find(next.actions, 'sleep')?.ms).toBeGreaterThanOrEqual(1000)
-    expect(next.state).toMatchObject({ then: { to: 'sync', floor: '' } })
+    expect(next.state).toMatchObject({ next: { to: 'sync', floor: '' } })
   })
 })
 
