@@ -23,6 +23,8 @@ export interface Reviewer {
 
 /** How long an answer of the cluster is taken for true, in ms. */
 const lifetime = 30_000
+/** The same for a refusal: whoever was just given a permission need not wait for it. */
+const refusalLifetime = 3_000
 const maxAnswers = 10_000
 
 /** Knows callers by their own tokens of the cluster, and lets them see what they may list and watch there. */
@@ -100,7 +102,9 @@ function createAnswers<Answer>(now: () => Date) {
           cause: error,
         })
       })
-      kept.set(question, { answer, until: time + lifetime })
+      const entry = { answer, until: time + lifetime }
+      kept.set(question, entry)
+      if (!(await answer)) entry.until = time + refusalLifetime
       return answer
     },
     clear: () => kept.clear(),
