@@ -24,6 +24,14 @@ export const systemClock: Clock = {
   },
 }
 
+let lastTime = { ms: Number.NaN, text: '' }
+
+/** Writes a moment in RFC 3339. Whatever comes in one batch comes in one millisecond, so the last answer is often this one. */
+export function formatTime(ms: number): string {
+  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() }
+  return lastTime.text
+}
+
 /** Waits so many ms, or until the signal aborts. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -7,6 +7,7 @@ import {
   type TermEnd,
   type TermStart,
 } from '../../shared/lease.ts'
+import { formatTime } from '../clock.ts'
 import type { KubeObject } from '../kube/object.ts'
 import {
   asNumber,
@@ -149,7 +150,7 @@ function endTerm(old: LeaseData, ended: TermEnd, moment: Moment): { endedTerm?: 
 }
 
 function timeOf(moment: Moment): string {
-  return new Date(moment.now).toISOString()
+  return formatTime(moment.now)
 }
 
 function secondsSince(time: string | undefined, moment: Moment): number | undefined {

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../kube/object.ts'
 
-const field = '"managedFields":['
+const field = Buffer.from('"managedFields":[')
 const closeList = 0x5d
 const openList = 0x5b
 const brace = 0x7d
@@ -60,7 +60,8 @@ function findManagedFields(buffer: Buffer): { from: number; to: number } | undef
 function dropManagedFields(object: unknown): unknown {
   const metadata = (object as KubeObject | null | undefined)?.metadata as { managedFields?: unknown } | null | undefined
   const managedFields = metadata?.managedFields
-  if (managedFields !== undefined) delete metadata?.managedFields
+  // Not deleted: that would cost as much as the rest of the cut.
+  if (metadata && managedFields !== undefined) metadata.managedFields = undefined
   return managedFields
 }
 

@@ -1,5 +1,6 @@
 import { type Change, gapType, type ObjectData, type Synthetic, type Verb } from '../../shared/event.ts'
 import { pathOf, type WatchedResource } from '../../shared/resource.ts'
+import { formatTime } from '../clock.ts'
 import type { GapReason } from '../reflector/state.ts'
 
 /** What marks the id of an event that stands for no watch event, so that it is never taken for the real one. */
@@ -27,21 +28,26 @@ export interface EventEncoder {
 
 export function createEventEncoder(cluster: string, watched: WatchedResource, kind: string): EventEncoder {
   const root = `/clusters/${cluster}`
+  const sources = new Map<string, string>()
+
+  /** The JSON of the `source` of objects in this namespace. */
+  function sourceIn(namespace: string): string {
+    let source = sources.get(namespace)
+    if (source === undefined) {
+      source = quote(`${root}${namespace === '' ? pathOf(watched) : pathOf({ ...watched, namespace })}`)
+      sources.set(namespace, source)
+    }
+    return source
+  }
+
   return {
     encode({ verb, synthetic, data, dataJson, changes, now, history }) {
       const { namespace, name, uid, resourceVersion } = data
-      const path = namespace === '' ? pathOf(watched) : pathOf({ ...watched, namespace })
-      const head = JSON.stringify({
-        specversion: '1.0',
-        id: `${cluster}/${uid}/${resourceVersion}${history === 0 ? '' : `~${history}`}${markOf(verb, synthetic)}`,
-        source: `${root}${path}`,
-        type: `k8s.${kind}.${verb}`,
-        subject: namespace === '' ? name : `${namespace}/${name}`,
-        time: new Date(now).toISOString(),
-        datacontenttype: 'application/json',
-        synthetic,
-      })
-      return `${head.slice(0, -1)},"data":${dataJson.slice(0, -1)},"changes":${JSON.stringify(changes)}}}`
+      const mark = markOf(verb, synthetic)
+      const id = quote(`${cluster}/${uid}/${resourceVersion}${history === 0 ? '' : `~${history}`}${mark}`)
+      const subject = quote(namespace === '' ? name : `${namespace}/${name}`)
+      const end = synthetic === undefined ? '' : `,"synthetic":"${synthetic}"`
+      return `{"specversion":"1.0","id":${id},"source":${sourceIn(namespace)},"type":"k8s.${kind}.${verb}","subject":${subject},"time":"${formatTime(now)}","datacontenttype":"application/json"${end},"data":${dataJson.slice(0, -1)},"changes":${JSON.stringify(changes)}}}`
     },
     encodeGap({ reason, from, to, now }) {
       const path = pathOf(watched)
@@ -51,10 +57,14 @@ export function createEventEncoder(cluster: string, watched: WatchedResource, ki
         source: `${root}${path}`,
         type: gapType,
         subject: watched.resource,
-        time: new Date(now).toISOString(),
+        time: formatTime(now),
         datacontenttype: 'application/json',
         data: { reason, fromResourceVersion: from, toResourceVersion: to, changes: [] },
       })
     },
   }
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text)
 }

@@ -1,6 +1,7 @@
 import type { Change, ObjectData, Synthetic, Verb } from '../../shared/event.ts'
 import type { Operation } from '../../shared/log/writer.ts'
 import { type Moment, type Normalizer, type Outcome, splitData } from '../normalize/normalizer.ts'
+import { createRecent } from '../reflector/recent.ts'
 import { compareResourceVersions } from '../reflector/resource-version.ts'
 import type { GapReason } from '../reflector/state.ts'
 import type { EventEncoder } from './encode.ts'
@@ -9,6 +10,9 @@ import type { Lifetime } from './lease-clock.ts'
 
 /** How many ended terms are kept for each Lease and holder, and how long. */
 const termsKept = { count: 500, ms: 30 * 86_400_000 }
+
+/** How many objects are kept parsed, beside their JSON: who was heard of last is soon heard of again. */
+const recentObjects = 8192
 
 /** Turns versions of objects into log operations, against what is known of them. Pure but for the known set that it keeps. */
 export interface Ledger {
@@ -47,6 +51,7 @@ export function createLedger(deps: {
 }): Ledger {
   const { known, normalizer, encoder, onLife } = deps
   let { history } = deps
+  const recent = createRecent<ObjectData>(recentObjects)
   let appends: Operation[] = []
   let states = new Map<string, Operation>()
 
@@ -69,11 +74,13 @@ export function createLedger(deps: {
     if (begunBy !== undefined) appends.push({ op: 'hold', key, holder: begunBy })
     if (verb === 'deleted') {
       known.delete(key)
+      recent.delete(key)
       states.set(key, { op: 'delete', key })
       onLife?.(key, data.resourceVersion, undefined)
     } else {
       const record = kept === undefined ? dataJson : join(dataJson, { kept })
       known.set(key, createKnown(data, record))
+      recent.set(key, kept === undefined ? data : { ...data, kept })
       states.set(key, { op: 'set', key, record })
       onLife?.(key, data.resourceVersion, outcome.keepsLife === true ? 'unchanged' : normalizer.lifetime?.(data))
     }
@@ -92,7 +99,7 @@ export function createLedger(deps: {
 
   function recall(key: string): ObjectData | undefined {
     const stored = known.get(key)
-    return stored === undefined ? undefined : (JSON.parse(stored.json) as ObjectData)
+    return stored === undefined ? undefined : (recent.get(key) ?? (JSON.parse(stored.json) as ObjectData))
   }
 
   function remove(key: string, last: ObjectData | undefined, moment: Moment, synthetic?: Synthetic): void {

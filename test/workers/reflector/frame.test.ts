@@ -15,8 +15,8 @@ function parseSlowly(text: string, objectIn: (value: unknown) => unknown): unkno
 
 const isSame = (text: string) => {
   const objectIn = (value: unknown) => (value as { object?: unknown } | null)?.object
-  expect(parseEvent(Buffer.from(text))).toStrictEqual(parseSlowly(text, objectIn))
-  expect(parseObject(Buffer.from(text))).toStrictEqual(parseSlowly(text, (value) => value))
+  expect(parseEvent(Buffer.from(text))).toEqual(parseSlowly(text, objectIn))
+  expect(parseObject(Buffer.from(text))).toEqual(parseSlowly(text, (value) => value))
 }
 
 const tricky = fc.constantFrom(
