@@ -13,6 +13,7 @@ import { createKubeClient } from './kube/client.ts'
 import { chooseCluster } from './kube/config.ts'
 import { createStatusBoard } from './watcher/status-board.ts'
 import { createStore } from './watcher/store.ts'
+import { startSweeping } from './watcher/sweeping.ts'
 import { watchResource } from './watcher/watcher.ts'
 
 /** How long a stop waits for what is under way to reach the log, ms. */
@@ -60,12 +61,14 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   }
   log.info({ cluster, server: client.server, source: choice.source }, 'watching')
   const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))
+  const stopSweeping = startSweeping({ redis, keys, keepMs: config.logAge, log })
   let stopped: Promise<void> | undefined
   return {
     about: { cluster, server: client.server, resources: resources.map(nameResource).join(', ') },
     stop() {
       stopped ??= (async () => {
         stopping.abort()
+        stopSweeping()
         // Without Redis there is nothing to flush to; its commands would wait for ever.
         await Promise.race([Promise.all(feeds), setTimeout(flushMs, undefined, { ref: false })])
         board.stop()
