@@ -71,11 +71,11 @@ function withoutLastApplied(value: unknown): unknown {
 }
 
 /**
- * Hides all values in text that was meant to be JSON and is not: names and punctuation stay, for those who look for the
- * fault. A string that does not end is a value to the end of the text.
+ * Hides all values in text that was meant to be JSON and is not: punctuation and the names of Kubernetes' own fields stay,
+ * for those who look for the fault. A string that does not end is a value to the end of the text.
  */
 export function maskJsonText(text: string): string {
-  return text.replace(/"(?:[^"\\]|\\.)*(?:"(\s*:)?|\\?$)/g, (found, colon?: string) =>
-    colon === undefined ? '"…"' : found,
+  return text.replace(/"(?:[^"\\]|\\.)*(?:"(\s*:)?|\\?$)/g, (found, colon = '') =>
+    colon !== '' && /^"[A-Za-z]\w*"/.test(found) ? found : `"…"${colon}`,
   )
 }

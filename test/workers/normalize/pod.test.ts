@@ -280,6 +280,70 @@ describe('the changes of a pod', () => {
     ])
   })
 
+  describe('tell a resize in place', () => {
+    const set = (cpu: string) => ({ requests: { cpu, memory: '64Mi' } })
+    const pod = (spec: string, status: string | undefined, conditions: object[] = []) =>
+      podNormalizer.read({
+        metadata: { name: 'web' },
+        spec: { containers: [{ name: 'c', resources: set(spec) }] },
+        status: {
+          phase: 'Running',
+          conditions,
+          containerStatuses: [container(running, status === undefined ? {} : { resources: set(status) })],
+        },
+      })
+    const pending = { type: 'PodResizePending', status: 'True', reason: 'Deferred' }
+    const going = { type: 'PodResizeInProgress', status: 'True' }
+
+    it('from the wish to its end', () => {
+      const versions = [pod('1', '1'), pod('2', '1', [pending]), pod('2', '1', [going]), pod('2', '2')]
+      const told = versions.slice(1).map((next, index) => comparePods(versions[index], next))
+      const asked = { type: 'resized', container: 'c', from: set('1'), to: set('2') }
+      expect(told).toEqual([
+        [
+          { type: 'resizing', to: 'Deferred' },
+          { ...asked, stage: 'requested' },
+        ],
+        [{ type: 'resizing', from: 'Deferred', to: 'InProgress' }],
+        [
+          { type: 'resizing', from: 'InProgress', to: null },
+          { ...asked, stage: 'actual' },
+        ],
+      ])
+    })
+
+    it('from the spec alone where kubelets do not tell, and none where one begins to', () => {
+      expect(comparePods(pod('1', undefined), pod('2', undefined))).toMatchObject([
+        { type: 'resized', stage: 'requested' },
+      ])
+      expect(comparePods(pod('1', undefined), pod('1', '1'))).toEqual([])
+    })
+  })
+
+  it('name init containers, sidecars and ephemeral containers', () => {
+    const read = (restartCount: number) =>
+      podNormalizer.read({
+        metadata: { name: 'web' },
+        spec: { initContainers: [{ name: 'i' }, { name: 's', restartPolicy: 'Always' }], containers: [{ name: 'c' }] },
+        status: {
+          phase: 'Running',
+          initContainerStatuses: [
+            { ...container(ended(1)), name: 'i', restartCount },
+            { ...container(running), name: 's', restartCount },
+          ],
+          ephemeralContainerStatuses: [{ ...container(waiting('ErrImagePull')), name: 'debug' }],
+        },
+      })
+    expect(read(0).containers.map(({ name, kind }) => [name, kind])).toEqual([
+      ['i', 'init'],
+      ['s', 'sidecar'],
+      ['debug', 'ephemeral'],
+    ])
+    const restarted = comparePods(read(0), read(1)).filter(({ type }) => type === 'restarted')
+    expect(restarted).toMatchObject([{ container: 'i' }, { container: 's' }])
+    expect(comparePods(undefined, read(0))).toContainEqual({ type: 'waiting', container: 'debug', to: 'ErrImagePull' })
+  })
+
   it('of a new pod are what it already is', () => {
     expect(comparePods(undefined, base)).toEqual([
       { type: 'phase', to: 'Pending' },
