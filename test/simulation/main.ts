@@ -89,7 +89,9 @@ async function explain(seed: number, violations: Violation[]): Promise<void> {
   if (first === undefined) return
   print(`\nseed ${seed} fails "${first.validator}": ${first.message}`)
   print('shrinking…')
-  const small = await shrinkPlan(drawPlan(seed), first.validator)
+  const small = await shrinkPlan(drawPlan(seed), async (plan) =>
+    (await tryPlan(plan)).some(({ validator }) => validator === first.validator),
+  )
   print(describePlan(small))
   for (const { validator, message } of await tryPlan(small)) print(`${validator}: ${message}`)
   print(`again: node test/simulation/main.ts --seed ${seed} --runs 1`)
