@@ -7,7 +7,9 @@ import { refuseExposure } from '../infra/node/exposure.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
-import { parseResources } from '../shared/resource.ts'
+import { createKeys } from '../shared/keys.ts'
+import { settleResources } from '../shared/resolution.ts'
+import { parseConfigured } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
 import { createAddressPolicy } from '../shared/webhook/address.ts'
 import { createApp } from './app.ts'
@@ -26,6 +28,8 @@ export type ServeConfig = Pick<
 
 /** How long a start waits for Redis before it goes on without, in ms: the first request then finds it connected. */
 const patience = 1_000
+/** How often Redis is asked what names mean that only the watcher can find out, in ms; never where all are certain. */
+const settleMs = 1_000
 
 /**
  * Starts the functions on Node. Listens at once; while Redis cannot be reached, requests are answered 503 and `/readyz`
@@ -39,11 +43,18 @@ export async function startServe(
   more: Partial<Pick<AppDeps, 'limits' | 'now' | 'auth' | 'origins'>> = {},
 ): Promise<Running> {
   refuseExposure({ host: config.host, auth: more.auth?.mode ?? 'none' })
-  const resources = parseResources(config.resources)
+  const resources = parseConfigured(config.resources)
   const encryptionKey = config.webhookSecretKey ?? (await loadSecretKey(config.data))
   const policy = createAddressPolicy({ allowCidrs: config.webhookAllowCidrs, allowHttp: config.webhookAllowHttp })
   const { redis, close } = connectForRequests(config.redisUrl, log)
   const ready = new Promise<void>((resolve) => redis.once('ready', resolve))
+  const settling = setInterval(async () => {
+    try {
+      if (await settleResources(redis, createKeys(config.cluster), resources)) clearInterval(settling)
+    } catch (error) {
+      log.debug({ err: error }, 'what the watched names mean cannot be read')
+    }
+  }, settleMs)
   const connect = () => connectForTail(config.redisUrl, log)
   const page = await readPage()
   const webhooks = { encryptionKey, policy }
@@ -55,6 +66,7 @@ export async function startServe(
   try {
     await listen(server, config)
   } catch (error) {
+    clearInterval(settling)
     close()
     throw error
   }
@@ -68,6 +80,7 @@ export async function startServe(
   const stop = async () => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     await app.drain()
+    clearInterval(settling)
     if ('closeIdleConnections' in server) server.closeIdleConnections()
     // What is still open answers a slow request, or belongs to a client that reads nothing.
     const force = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), 1_000)

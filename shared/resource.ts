@@ -4,9 +4,12 @@ import { invalid } from './errors.ts'
 export interface WatchedResource {
   /** Empty for the core group. */
   group: string
+  /** Empty while the name came alone and only the server can tell what it means; see `isSettled`. */
   version: string
   /** Plural and lower-case, as in the API's paths. */
   resource: string
+  /** In lower case, as the server names it; absent where the plural tells. */
+  kind?: string
   /** Only this namespace; absent for the whole cluster. */
   namespace?: string
   labelSelector?: string
@@ -58,6 +61,19 @@ const withoutNodeLeases = 'metadata.namespace!=kube-node-lease'
  * @throws RelayError `invalid`, naming the item.
  */
 export function parseResources(text: string, field = 'RELAY_RESOURCES'): WatchedResource[] {
+  const resources = parseConfigured(text, field)
+  for (const { version, resource } of resources) {
+    if (version === '') throw invalid(field, `"${resource}" needs its group and version: group/version/${resource}`)
+  }
+  return resources
+}
+
+/**
+ * Reads the same, for those who can wait until the watcher has asked the server what a name like `ingresses` or
+ * `certificates` means.
+ * @throws RelayError `invalid`, naming the item.
+ */
+export function parseConfigured(text: string, field = 'RELAY_RESOURCES'): WatchedResource[] {
   const items = text.split(/\s+/).flatMap((part) => splitPart(part))
   const resources = items.filter((part) => part !== '').map((part) => parseItem(part, field))
   if (resources.length === 0) throw invalid(field, 'names no resource; for example pods,leases')
@@ -85,10 +101,8 @@ function parseItem(text: string, field: string): WatchedResource {
   if (resource === undefined) {
     throw invalid(field, `"${text}" is no resource; write pods, v1/pods or apps/v1/deployments`)
   }
-  const place = match?.[2] === undefined ? known[resource] : { group: match[1] ?? '', version: match[2] }
-  if (place === undefined) {
-    throw invalid(field, `"${resource}" needs its group and version: group/version/${resource}`)
-  }
+  const unsettled = { group: '', version: '' }
+  const place = match?.[2] === undefined ? (known[resource] ?? unsettled) : { group: match[1] ?? '', version: match[2] }
   const watched: WatchedResource = { ...place, resource }
   for (const [name, value] of new URLSearchParams((match?.[4] ?? '').replaceAll('+', '%2B'))) {
     if (name === 'namespace' || name === 'labelSelector' || name === 'fieldSelector') {
@@ -119,23 +133,30 @@ function readSecretKind(text: string, field: string): SecretKind {
   return kind
 }
 
+/** Whether it is certain what this means, without asking the server: it is one that every cluster has, or the server was asked. */
+export function isSettled({ group, version, resource, kind }: WatchedResource): boolean {
+  const usual = known[resource]
+  return kind !== undefined || (usual?.group === group && usual.version === version)
+}
+
 /** `pods`, or `leases.coordination.k8s.io`: the name under which a resource's current objects are kept. */
 export function nameResource({ group, resource }: Pick<WatchedResource, 'group' | 'resource'>): string {
   return group === '' ? resource : `${resource}.${group}`
 }
 
-/** The kind in lower case as event types name it: `networkpolicies` to `networkpolicy`, `ingresses` to `ingress`, `pods` to `pod`. */
-export function nameKind({ resource }: Pick<WatchedResource, 'resource'>): string {
+/** The kind in lower case as event types name it: the server's, else `networkpolicies` to `networkpolicy`, `ingresses` to `ingress`, `pods` to `pod`. */
+export function nameKind({ resource, kind }: Pick<WatchedResource, 'resource' | 'kind'>): string {
+  if (kind !== undefined) return kind
   if (resource.endsWith('ies')) return `${resource.slice(0, -3)}y`
   if (/(?:ss|x|ch|sh)es$/.test(resource)) return resource.slice(0, -2)
   return resource === 'endpoints' ? resource : resource.replace(/s$/, '')
 }
 
-/** The path of a collection in the Kubernetes API. */
+/** The path of a collection in the Kubernetes API; without its root while that is not known. */
 export function pathOf(watched: Pick<WatchedResource, 'group' | 'version' | 'resource' | 'namespace'>): string {
   const { group, version, resource, namespace } = watched
-  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
-  return namespace === undefined ? `${root}/${resource}` : `${root}/namespaces/${namespace}/${resource}`
+  const root = version === '' ? '' : group === '' ? `/api/${version}/` : `/apis/${group}/${version}/`
+  return namespace === undefined ? `${root}${resource}` : `${root}namespaces/${namespace}/${resource}`
 }
 
 /** Names a watched collection with everything that decides what is in it: a cursor for one is no cursor for another. */

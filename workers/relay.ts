@@ -21,7 +21,7 @@ import {
   settingList,
   settings,
 } from '../shared/config.ts'
-import { parseResources } from '../shared/resource.ts'
+import { parseConfigured, parseResources } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
 import type { KeysCommand } from './keys.ts'
 
@@ -168,7 +168,7 @@ function readFlags(values: Flags): Flags {
 }
 
 function loadConfig(flags: Flags): Config {
-  return readConfig(env, flags, { resources: parseResources })
+  return readConfig(env, flags, { resources: parseConfigured })
 }
 
 async function runCommand(role: Role, flags: Flags): Promise<number> {

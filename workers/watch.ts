@@ -7,10 +7,13 @@ import { connectRedis } from '../infra/node/connect-redis.ts'
 import type { Config } from '../shared/config.ts'
 import { RelayError } from '../shared/errors.ts'
 import { createKeys } from '../shared/keys.ts'
-import { nameResource, parseResources } from '../shared/resource.ts'
+import { storeResolution } from '../shared/resolution.ts'
+import { nameFeed, nameResource, parseConfigured, type WatchedResource } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
+import { adviseBoard } from './kube/advised-board.ts'
 import { createKubeClient } from './kube/client.ts'
 import { chooseCluster } from './kube/config.ts'
+import { createResolver } from './kube/resolver.ts'
 import { createStatusBoard } from './watcher/status-board.ts'
 import { createStore } from './watcher/store.ts'
 import { startSweeping } from './watcher/sweeping.ts'
@@ -25,7 +28,7 @@ const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token
  * @throws RelayError `invalid` when the configuration names no cluster, or a resource that is none.
  */
 export async function startWatch(config: Config, log: Logger): Promise<Running> {
-  const resources = parseResources(config.resources)
+  const resources = parseConfigured(config.resources)
   const choice = chooseCluster({
     kubeconfig: config.kubeconfig,
     context: config.context,
@@ -44,7 +47,7 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
   await checkRedis(redis, { log, strict: config.strict })
   const client = createKubeClient(choice.config, 'kube-watch-relay')
   const keys = createKeys(cluster)
-  const board = createStatusBoard(redis, keys, log)
+  const board = adviseBoard(createStatusBoard(redis, keys, log))
   const stopping = new AbortController()
   const owner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
   const keep = { keepEntries: config.logEntries, keepBytes: config.logBytes, keepMs: config.logAge }
@@ -60,7 +63,23 @@ export async function startWatch(config: Config, log: Logger): Promise<Running> 
     leaseRenewals: config.leaseRenewals,
   }
   log.info({ cluster, server: client.server, source: choice.source }, 'watching')
-  const feeds = resources.map((watched) => watchResource(watched, deps, stopping.signal))
+  const resolver = createResolver({ client, log, report: board.report })
+  const started = new Set<string>()
+  const follow = async (asked: WatchedResource) => {
+    const watched = await resolver.resolve(asked, stopping.signal)
+    if (watched === undefined) return
+    const feed = nameFeed(watched)
+    if (feed !== nameFeed(asked)) board.remove(nameFeed(asked))
+    storeResolution(redis, keys, asked, watched).catch((error: unknown) =>
+      log.debug({ err: error, feed }, 'could not store what the name means'),
+    )
+    // Two names for one collection would write it twice.
+    if (started.has(feed)) return log.warn({ feed, name: asked.resource }, 'RELAY_RESOURCES names this twice')
+    started.add(feed)
+    board.know(watched)
+    await watchResource(watched, deps, stopping.signal)
+  }
+  const feeds = resources.map(follow)
   const stopSweeping = startSweeping({ redis, keys, keepMs: config.logAge, log })
   let stopped: Promise<void> | undefined
   return {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { nameFeed, nameResource, parseResources, pathOf } from '../../shared/resource.ts'
+import {
+  isSettled,
+  nameFeed,
+  nameKind,
+  nameResource,
+  parseConfigured,
+  parseResources,
+  pathOf,
+} from '../../shared/resource.ts'
 
 describe('a list of resources', () => {
   it('knows the usual ones by their plural alone', () => {
@@ -24,6 +32,19 @@ describe('a list of resources', () => {
     const names = parseResources('pods?namespace=a pods?namespace=b&labelSelector=x=y').map(nameFeed)
     expect(names).toEqual(['/api/v1/namespaces/a/pods', '/api/v1/namespaces/b/pods?labelSelector=x%3Dy'])
     expect(pathOf({ group: 'apps', version: 'v1', resource: 'deployments' })).toBe('/apis/apps/v1/deployments')
+  })
+
+  it('keeps names that only the server can explain for those who can wait', () => {
+    const list = parseConfigured('pods ingresses?namespace=a example.com/v1/widgets')
+    expect(list.map(isSettled)).toEqual([true, false, false])
+    expect(list.map(nameFeed)).toEqual(['/api/v1/pods', 'namespaces/a/ingresses', '/apis/example.com/v1/widgets'])
+    expect(() => parseResources('ingresses')).toThrow('needs its group and version')
+  })
+
+  it('names kinds as the server does, or as the plural suggests', () => {
+    const kinds = ['pods', 'ingresses', 'networkpolicies', 'endpoints'].map((resource) => nameKind({ resource }))
+    expect(kinds).toEqual(['pod', 'ingress', 'networkpolicy', 'endpoints'])
+    expect(nameKind({ resource: 'indices', kind: 'index' })).toBe('index')
   })
 
   it.each([

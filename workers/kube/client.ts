@@ -22,7 +22,7 @@ export interface KubeWriter extends KubeClient {
     path: string,
     query: Readonly<Record<string, string | number | boolean | undefined>>,
     body: unknown,
-    options: { signal: AbortSignal; headersMs?: number },
+    options: { signal: AbortSignal; headersMs?: number; accept?: string },
   ): Promise<KubeResponse>
 }
 
@@ -33,13 +33,14 @@ export interface KubeClient {
   /**
    * Sends a GET.
    * @param query parameters; the undefined ones are left out.
+   * @param options.accept media types, other than plain JSON.
    * @param options.headersMs how long until the first byte; a watch has no limit on its body.
    * @throws the connection's error, with a `code` such as `ECONNREFUSED`.
    */
   get(
     path: string,
     query: Readonly<Record<string, string | number | boolean | undefined>>,
-    options: { signal: AbortSignal; headersMs?: number },
+    options: { signal: AbortSignal; headersMs?: number; accept?: string },
   ): Promise<KubeResponse>
   /** Reads the credentials again before the next request; for a 401. */
   renewCredentials(): void
@@ -77,7 +78,7 @@ export function createKubeClient(config: KubeConfig, userAgent: string, now: () 
         method,
         headers: {
           ...headers,
-          accept: 'application/json',
+          accept: options.accept ?? 'application/json',
           'user-agent': userAgent,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
