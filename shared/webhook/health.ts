@@ -9,8 +9,8 @@ export type Pause = 'auto' | number
 
 /** Keeps how endpoints do, for all processes that deliver. */
 export interface HealthStore {
-  /** Notes an attempt that failed, at `now` (ms since 1970). */
-  fail(webhook: string, now: number, pause: Pause): Promise<Required<Health>>
+  /** Notes an attempt that began at `at` and has failed `now` (ms since 1970). */
+  fail(webhook: string, at: number, now: number, pause: Pause): Promise<Required<Health>>
   /** Forgets all failures: the endpoint took something, or was turned on again. */
   recover(webhook: string): Promise<void>
   /** How each endpoint does that does not work. */
@@ -25,8 +25,8 @@ const longestPause = 60_000
 export function createHealthStore(redis: RedisClient, clusterKeys: Keys): HealthStore {
   const { health } = createWebhookKeys(clusterKeys)
   return {
-    async fail(webhook, now, pause) {
-      const args = [webhook, now, pause, firstPause, longestPause]
+    async fail(webhook, at, now, pause) {
+      const args = [webhook, at, now, pause, firstPause, longestPause]
       const [since, until] = (await failScript.run(redis, [health], args)) as string[]
       return { failingSince: Number(since), pausedUntil: Number(until) }
     },

@@ -5,7 +5,7 @@ import { type Delivery, type DeliveryState, deliveryStates, formatDelivery, pars
 import type { DeliveryJob } from './job.ts'
 import { createWebhookKeys } from './keys.ts'
 import { lineMember } from './line.ts'
-import { leaveLineScript, loadScript, settleScript, takeLineScript } from './scripts.ts'
+import { countScript, leaveLineScript, loadScript, settleScript, takeLineScript } from './scripts.ts'
 
 /** A delivery with its id: the cursor of its event, unique within its webhook. */
 export interface ListedDelivery extends Delivery {
@@ -49,6 +49,13 @@ export interface Settlement {
   delivery: Delivery
 }
 
+export interface Search {
+  state?: DeliveryState
+  before?: string
+  limit: number
+  accepts(delivery: ListedDelivery): boolean
+}
+
 /** What became of every accepted pair of event and webhook. */
 export interface Ledger {
   /** All that a job needs, in one round trip. */
@@ -64,9 +71,19 @@ export interface Ledger {
   leaveLine(webhook: string, object: string, job: string): Promise<boolean>
   /** Newest events first. `before` is the id of the last delivery of the previous page. */
   list(webhook: string, options: { state?: DeliveryState; before?: string; limit: number }): Promise<ListedDelivery[]>
+  /**
+   * The same for those that `accepts` lets through. Looks at some thousands at most: a page that holds less than `limit` may
+   * say where to go on.
+   */
+  search(webhook: string, options: Search): Promise<{ items: ListedDelivery[]; next?: string }>
+  get(webhook: string, id: string): Promise<ListedDelivery | undefined>
+  /** The number of the last event up to which ended deliveries may have been dropped for newer ones; 0 if none was. */
+  floor(webhook: string): Promise<number>
   /** How many were ever accepted and came to each end; `pending` is what waits now. */
   counts(webhook: string): Promise<Record<'accepted' | DeliveryState, number>>
 }
+
+const longestSearch = 5000
 
 /** Creates the ledger. Of each webhook and end state the newest `keep` deliveries are kept, of pending ones all. */
 export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_000): Ledger {
@@ -141,10 +158,42 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
         return text ? [{ id, ...parseDelivery(text) }] : []
       })
     },
+    async search(webhook, { accepts, limit, ...rest }) {
+      const items: ListedDelivery[] = []
+      let before = rest.before
+      for (let looked = 0; looked < longestSearch; ) {
+        const here = before === undefined ? {} : { before }
+        const page = await this.list(webhook, { ...rest, ...here, limit: Math.max(limit + 1, 200) })
+        if (page.length === 0) return { items }
+        looked += page.length
+        for (const delivery of page) {
+          if (!accepts(delivery)) continue
+          const last = items.at(-1)
+          if (items.length === limit && last !== undefined) return { items, next: last.id }
+          items.push(delivery)
+        }
+        before = page.at(-1)?.id
+      }
+      return before === undefined ? { items } : { items, next: before }
+    },
+    async get(webhook, id) {
+      const stored = await redis.call('HGET', keys.ledger(webhook).records, id)
+      return typeof stored === 'string' ? { id, ...parseDelivery(stored) } : undefined
+    },
+    async floor(webhook) {
+      const { states } = keys.ledger(webhook)
+      const { pending: _, ...ends } = states
+      const full = Object.values(ends).map(async (state) => {
+        if (Number(await redis.call('ZCARD', state)) < keep) return 0
+        const [oldest] = (await redis.call('ZRANGE', state, 0, 0)) as string[]
+        return oldest === undefined ? 0 : parseCursor(oldest).seq
+      })
+      return Math.max(...(await Promise.all(full)))
+    },
     async counts(webhook) {
       const { counts, states } = keys.ledger(webhook)
-      const [stored, pending] = await Promise.all([redis.call('HGETALL', counts), redis.call('ZCARD', states.pending)])
-      const ended = toRecord(stored)
+      const [pending, ...flat] = (await countScript.run(redis, [counts, states.pending], [])) as string[]
+      const ended = toRecord(flat)
       const names = ['accepted', ...deliveryStates] as const
       const result = Object.fromEntries(names.map((name) => [name, Number(ended[name] ?? 0)]))
       return { ...result, pending: Number(pending) } as Record<'accepted' | DeliveryState, number>

@@ -224,6 +224,13 @@ end
 return answer
 `)
 
+/** Counts of one moment. KEYS counts, pending. Answers how many are pending, and the fields of the hash. */
+export const countScript = createScript(`
+local answer = {tostring(redis.call('ZCARD', KEYS[2]))}
+for _, field in ipairs(redis.call('HGETALL', KEYS[1])) do answer[#answer + 1] = field end
+return answer
+`)
+
 /** Leaves a line. KEYS locks. ARGV object, job id. Answers 0 when somebody asked to look again. */
 export const leaveLineScript = createScript(`
 local held = redis.call('HGET', KEYS[1], ARGV[1])
@@ -233,21 +240,21 @@ return string.sub(held, -6) == ' again' and 0 or 1
 `)
 
 /**
- * Notes that an attempt failed. KEYS health. ARGV webhook, now in ms, for how long to pause the endpoint in ms (0: it need not
+ * Notes that an attempt failed. KEYS health. ARGV webhook, when it began and now in ms, for how long to pause the endpoint in ms (0: it need not
  * be; \`auto\`: longer with each pause in a row), the first and the longest such pause.
  * Answers since when it has failed, and until when it is paused.
  */
 export const failScript = createScript(`
 local since, pauses, pausedUntil = 'since:' .. ARGV[1], 'pauses:' .. ARGV[1], 'until:' .. ARGV[1]
 redis.call('HSETNX', KEYS[1], since, ARGV[2])
-local now, before = tonumber(ARGV[2]), tonumber(redis.call('HGET', KEYS[1], pausedUntil) or '0')
-local pause = tonumber(ARGV[3])
+local now, before = tonumber(ARGV[3]), tonumber(redis.call('HGET', KEYS[1], pausedUntil) or '0')
+local pause = tonumber(ARGV[4])
 if not pause then
   pause = 0
   -- Requests that were under way together count as one.
   if before <= now then
     local count = redis.call('HINCRBY', KEYS[1], pauses, 1)
-    pause = math.min(ARGV[4] * 2 ^ math.min(count - 1, 30), ARGV[5])
+    pause = math.min(ARGV[5] * 2 ^ math.min(count - 1, 30), ARGV[6])
   end
 end
 if pause > 0 and now + pause > before then

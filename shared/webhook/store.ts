@@ -14,8 +14,8 @@ export interface WebhookStore {
   /** All records, oldest first. */
   all(): Promise<Webhook[]>
   get(id: string): Promise<Webhook | undefined>
-  /** @throws RelayError `conflict` when there is one with this id. */
-  create(webhook: Webhook): Promise<void>
+  /** False: there is one with this id, and stays as it is. */
+  create(webhook: Webhook): Promise<boolean>
   /** Changes a record atomically; `change` may run again when another change came first. Undefined: no such webhook. */
   update(id: string, change: (current: Webhook) => Webhook): Promise<Webhook | undefined>
   /** Removes a webhook with its deliveries. False: no such webhook. */
@@ -52,11 +52,7 @@ export function createWebhookStore(redis: RedisClient, clusterKeys: Keys): Webho
       const stored = await text(id)
       return stored === undefined ? undefined : parseWebhook(stored)
     },
-    async create(webhook) {
-      if (!(await put(webhook.id, '', JSON.stringify(webhook), true))) {
-        throw new RelayError('conflict', `There is a webhook ${webhook.id} already.`)
-      }
-    },
+    create: (webhook) => put(webhook.id, '', JSON.stringify(webhook), false),
     async update(id, change) {
       for (let tries = 0; tries < maxTries; tries++) {
         const stored = await text(id)

@@ -37,7 +37,7 @@ export interface Webhook {
   schedule?: number[]
   /** What of an event's `data` is sent, as dotted paths; absent: all of it. */
   fields?: string[]
-  /** Sent with each request beside our own. */
+  /** Sent with each request beside our own; the values encrypted. */
   headers?: Record<string, string>
   /** RFC 3339. */
   createdAt: string

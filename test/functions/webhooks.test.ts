@@ -1,28 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createApp } from '../../functions/app.ts'
 import { formatCursor } from '../../shared/cursor.ts'
-import { parseResources } from '../../shared/resource.ts'
-import type { Logger } from '../../shared/role.ts'
-import { createAddressPolicy } from '../../shared/webhook/address.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
-import { createStage, encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
-
-const silent: Logger = {
-  trace: () => undefined,
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silent,
-}
+import { createStage, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { type Call, createWebhookClient } from './webhook-client.ts'
 
 let server: TestRedis
 let stage: Stage
-let call: (method: string, path: string, body?: unknown) => Promise<{ status: number; headers: Headers; body: Body }>
-
-// Whatever a test asks for, it says what it expects there.
-type Body = Record<string, unknown> & { items?: Record<string, unknown>[] }
+let call: Call
 
 beforeAll(async () => {
   server = await startTestRedis()
@@ -30,25 +15,7 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 beforeEach(async () => {
   stage = await createStage(server.url)
-  const policy = createAddressPolicy({ allowCidrs: ['127.0.0.0/8'], allowHttp: true })
-  const { hono } = createApp({
-    cluster: stage.cluster,
-    redis: stage.redis,
-    connect: () => ({ redis: stage.redis, close: () => undefined }),
-    log: silent,
-    resources: parseResources('pods'),
-    webhooks: { encryptionKey, policy },
-  })
-  call = async (method, path, body) => {
-    const init = {
-      method,
-      headers: { 'content-type': 'application/json' },
-      ...(body ? { body: JSON.stringify(body) } : {}),
-    }
-    const response = await hono.request(`/v1/webhooks${path}`, init)
-    const text = await response.text()
-    return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
-  }
+  call = createWebhookClient(stage)
 })
 afterEach(() => stage.close())
 
@@ -104,6 +71,16 @@ describe('POST /v1/webhooks', () => {
     [{ url, from: 'yesterday' }, 'from'],
     [{ url, from: '2026-99-99T00:00:00Z' }, 'from'],
     [{ url, from: 'state' }, 'from'],
+    [{ url, ordering: 'random' }, 'ordering'],
+    [{ url, schedule: [] }, 'schedule'],
+    [{ url, schedule: [-1] }, 'schedule.0'],
+    [{ url, fields: ['__proto__'] }, 'fields.0'],
+    [{ url, headers: { host: 'x' } }, 'headers.host'],
+    [{ url, headers: { 'webhook-id': 'x' } }, 'headers.webhook-id'],
+    [{ url, headers: { 'content-length': '1' } }, 'headers.content-length'],
+    [{ url, headers: { 'x-team': 'a\r\nhost: b' } }, 'headers.x-team'],
+    [{ url, headers: { 'x team': 'a' } }, 'headers.x team'],
+    [{ url, signatures: [] }, 'signatures'],
     [[], 'body'],
   ])('refuses %j and names %s', async (body, field) => {
     const answer = await call('POST', '', body)

@@ -39,7 +39,11 @@ export interface EndpointDeps {
 }
 
 /** Creates the endpoint for one job. */
-export function createEndpoint(deps: EndpointDeps, { webhook, target }: Recipient, signal: AbortSignal): Endpoint {
+export function createEndpoint(
+  deps: EndpointDeps,
+  { webhook, headers: own, target }: Recipient,
+  signal: AbortSignal,
+): Endpoint {
   const { health, now } = deps
   const { id: webhookId, schedule = deps.schedule } = webhook
   // One number for the whole job keeps those that failed together in one job.
@@ -59,7 +63,7 @@ export function createEndpoint(deps: EndpointDeps, { webhook, target }: Recipien
     const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
     const body = writeBody(event, id, delivery, webhook.fields)
     const headers = {
-      ...webhook.headers,
+      ...own,
       'content-type': 'application/cloudevents+json',
       'user-agent': deps.userAgent,
       'webhook-id': messageId,
@@ -83,7 +87,7 @@ export function createEndpoint(deps: EndpointDeps, { webhook, target }: Recipien
       if (sent.attempt.error === undefined) {
         await health.succeeded(webhookId)
       } else {
-        const failingSince = await health.failed(webhookId, now(), pauseAfter(sent))
+        const failingSince = await health.failed(webhookId, sent.attempt.at, now(), pauseAfter(sent))
         if (outcome.isGone) await disable('gone')
         else if (now() - failingSince >= deps.disableAfter) await disable('failing')
       }

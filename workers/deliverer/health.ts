@@ -7,8 +7,8 @@ export interface EndpointHealth {
   learn(webhook: string, health: Health): void
   /** Until when the endpoint wants to be left alone, ms since 1970; 0 if it does not. */
   pausedUntil(webhook: string): number
-  /** Records an attempt that failed; answers since when all of them did, ms since 1970. */
-  failed(webhook: string, now: number, pause: Pause): Promise<number>
+  /** Records an attempt that began at `at` and has failed; answers since when all of them did, ms since 1970. */
+  failed(webhook: string, at: number, now: number, pause: Pause): Promise<number>
   /** Records an attempt that succeeded. Costs nothing unless one failed before. */
   succeeded(webhook: string): Promise<void>
 }
@@ -22,8 +22,8 @@ export function createEndpointHealth(store: HealthStore): EndpointHealth {
       else known.set(webhook, health)
     },
     pausedUntil: (webhook) => known.get(webhook)?.pausedUntil ?? 0,
-    async failed(webhook, now, pause) {
-      const health = await store.fail(webhook, now, pause)
+    async failed(webhook, at, now, pause) {
+      const health = await store.fail(webhook, at, now, pause)
       known.set(webhook, health)
       return health.failingSince
     },

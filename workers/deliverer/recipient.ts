@@ -9,6 +9,8 @@ import { createSigner, type Signer } from './signature.ts'
 /** A webhook, ready to be sent to; or why nothing can be. */
 export interface Recipient {
   webhook: Webhook
+  /** The webhook's own, decrypted. */
+  headers: Record<string, string>
   target: { url: URL; signers: { sign: Signer; until: number }[] } | { error: AttemptError; detail: string }
 }
 
@@ -38,13 +40,17 @@ async function prepare(text: string, box: SecretBox, policy: AddressPolicy): Pro
       sign: createSigner(await box.open(sealed, webhook.id)),
       until,
     }))
-    return { webhook, target: { url, signers: await Promise.all(signers) } }
+    const headers = Object.entries(webhook.headers ?? {}).map(async ([name, sealed]) => {
+      return [name, await box.open(sealed, webhook.id)] as const
+    })
+    const target = { url, signers: await Promise.all(signers) }
+    return { webhook, headers: Object.fromEntries(await Promise.all(headers)), target }
   } catch (error) {
     // The URL was allowed when it was given, and the secret could be read: configuration has changed since.
     const target =
       error instanceof RelayError
         ? { error: 'refused-address' as const, detail: error.message }
         : { error: 'secret' as const, detail: 'the secret cannot be decrypted: WEBHOOK_SECRET_KEY is not what it was' }
-    return { webhook, target }
+    return { webhook, headers: {}, target }
   }
 }

@@ -11,6 +11,8 @@ export interface DispatcherDeps {
   /** A connection of its own, for blocking reads. */
   tail: RedisClient
   keys: Keys
+  /** The cluster's name, for events about the relay itself. */
+  cluster: string
   log: Logger
   /** Puts jobs into the queue and answers with their ids. Adding a job that is there already does nothing. */
   enqueue(jobs: DeliveryJob[]): Promise<string[]>

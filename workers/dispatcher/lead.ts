@@ -2,6 +2,7 @@ import { formatCursor, type Position, parseCursor } from '../../shared/cursor.ts
 import { createLogReader, followLog, type LogEntry } from '../../shared/log/reader.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
+import { createErrands } from './errands.ts'
 import { matchEntries, type PlannedJob, type Subscriber } from './match.ts'
 import { followingOf, placeIn } from './place.ts'
 import type { Lead, Progress, Step } from './progress.ts'
@@ -79,7 +80,18 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
   const listSubscribers = () => {
     subscribers = [...live].flatMap((id) => roster.get(id) ?? [])
   }
-  /** Takes up webhooks that are new. Runs after the entries were read, so that a webhook sees all that comes after it. */
+  const errands = createErrands({
+    dispatcher: deps,
+    reader,
+    roster,
+    fields: new Map(first.fields),
+    inTurn,
+    signal,
+    position: () => position,
+    accept,
+    fail: (error) => over.abort(error),
+  })
+  /** Takes up webhooks and tasks that are new. Runs after the entries were read, so that a webhook sees all that comes after it. */
   const refresh = async () => {
     if (!(await roster.refresh())) return
     const bounds = await reader.bounds()
@@ -96,6 +108,8 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
       }
     }
     listSubscribers()
+    await flushOutbox()
+    await errands.look()
   }
   const catchUp = async (id: string, from: Position) => {
     let at = from
@@ -154,7 +168,6 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     if (lost !== undefined) log.error({ from: stored, to: cursor, lost: place.lost }, 'the log was reset')
     await moveTo(position, { jobs: [], ...(lost === undefined ? {} : { lost }) })
   }
-  await flushOutbox()
   await inTurn(refresh)
 
   try {
@@ -171,7 +184,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     }
   } finally {
     over.abort()
-    await Promise.all(catching.values())
+    await Promise.all([...catching.values(), errands.ended()])
   }
   // A webhook that could not catch up ends the lead as any other failure does.
   if (!stop.aborted) throw over.signal.reason

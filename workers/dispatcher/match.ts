@@ -14,6 +14,8 @@ export interface Subscriber {
   start: Position
   /** Of one object one after the other. */
   isOrdered?: boolean
+  /** Its filter names types, and so perhaps those of events about the relay itself. */
+  wantsRelay?: boolean
 }
 
 /** A job with the deliveries that it is the first to carry. */

@@ -13,6 +13,8 @@ export interface Lead {
   position: string | undefined
   /** Per webhook: `live`, or the cursor that it has caught up to. */
   followers: ReadonlyMap<string, string>
+  /** All that the dispatcher's hash holds. */
+  fields: ReadonlyMap<string, string>
 }
 
 export type LeadAnswer = Lead | { held: true; owner: string; msLeft: number }
@@ -21,7 +23,7 @@ export type LeadAnswer = Lead | { held: true; owner: string; msLeft: number }
 export interface Step {
   fence: string
   /** The position that moves: the dispatcher's, or that of a webhook that catches up. */
-  of: 'main' | { webhook: string }
+  of: 'main' | { webhook: string } | { field: string }
   /** As it was read; undefined before the first. */
   from: string | undefined
   /** A cursor, or `live` for a webhook that has caught up. */
@@ -59,7 +61,13 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
       for (const [name, value] of Object.entries(fields)) {
         if (name.startsWith('at:')) followers.set(name.slice(3), value)
       }
-      return { held: false, fence: fields.fence ?? '', position: fields.position, followers }
+      return {
+        held: false,
+        fence: fields.fence ?? '',
+        position: fields.position,
+        followers,
+        fields: new Map(Object.entries(fields)),
+      }
     },
     async release(fence) {
       await yieldScript.run(redis, [keys.dispatch], [fence])
@@ -67,7 +75,8 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
     async accept(step) {
       const touched = [keys.dispatch, keys.outbox, keys.webhooks]
       const places = new Map<string, number>()
-      const field = step.of === 'main' ? 'position' : `at:${step.of.webhook}`
+      const { of } = step
+      const field = of === 'main' ? 'position' : 'field' in of ? of.field : `at:${of.webhook}`
       const args: (string | number)[] = [step.fence, field, step.from ?? '', step.to]
       for (const id of step.admitted) args.push('L', id)
       if (step.lost !== undefined) args.push('R', step.lost)

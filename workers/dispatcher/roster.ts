@@ -1,20 +1,23 @@
 import { parseCursor } from '../../shared/cursor.ts'
 import { compileFilter } from '../../shared/filter/filter.ts'
 import { parseWebhook, type WebhookStore } from '../../shared/webhook/store.ts'
+import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { Subscriber } from './match.ts'
 
-/** The enabled webhooks, compiled. */
+/** The webhooks, those that are enabled compiled. */
 export interface Roster {
   /** Reads what changed. True if anything did. */
   refresh(): Promise<boolean>
   get(id: string): Subscriber | undefined
   ids(): Iterable<string>
+  /** Those that the relay itself turned off. */
+  disabled(): Iterable<Webhook>
 }
 
 /** Creates a roster that costs one small read while nothing changes, and compiles a record once per change. */
 export function createRoster(store: WebhookStore): Roster {
   let version: number | undefined
-  let known = new Map<string, { text: string; subscriber: Subscriber | undefined }>()
+  let known = new Map<string, Known>()
   return {
     async refresh() {
       // The version first: what is read after it is at least as new.
@@ -24,21 +27,38 @@ export function createRoster(store: WebhookStore): Roster {
       const next: typeof known = new Map()
       for (const [id, text] of Object.entries(texts)) {
         const before = known.get(id)
-        next.set(id, before?.text === text ? before : { text, subscriber: compile(text) })
+        next.set(id, before?.text === text ? before : compile(text))
       }
       known = next
       version = current
       return true
     },
     get: (id) => known.get(id)?.subscriber,
+    *disabled() {
+      for (const { disabled } of known.values()) if (disabled !== undefined) yield disabled
+    },
     *ids() {
       for (const [id, { subscriber }] of known) if (subscriber !== undefined) yield id
     },
   }
 }
 
-function compile(text: string): Subscriber | undefined {
-  const { id, filter, start, enabled, ordering = 'none' } = parseWebhook(text)
-  if (!enabled) return undefined
-  return { id, matches: compileFilter(filter), start: parseCursor(start), isOrdered: ordering !== 'none' }
+interface Known {
+  text: string
+  subscriber?: Subscriber
+  disabled?: Webhook
+}
+
+function compile(text: string): Known {
+  const webhook = parseWebhook(text)
+  const { id, filter, start, enabled, ordering = 'none', disabledAt } = webhook
+  if (!enabled) return disabledAt === undefined ? { text } : { text, disabled: webhook }
+  const subscriber: Subscriber = {
+    id,
+    matches: compileFilter(filter),
+    start: parseCursor(start),
+    isOrdered: ordering !== 'none',
+    wantsRelay: filter.type !== undefined,
+  }
+  return { text, subscriber }
 }

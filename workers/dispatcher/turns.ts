@@ -1,5 +1,7 @@
+export type Turn = <T>(work: () => Promise<T>) => Promise<T>
+
 /** Runs pieces of work one after the other, in the order in which they were asked for. */
-export function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
+export function createTurns(): Turn {
   let last: Promise<unknown> = Promise.resolve()
   return (work) => {
     const turn = last.then(work)

@@ -1,8 +1,9 @@
 import { Webhook as Verifier } from 'standardwebhooks'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createSecretBox } from '../../../shared/webhook/secret.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
 import { type Receiver, startReceiver } from './receiver.ts'
-import { createStage, podEvent, type Stage, until } from './stage.ts'
+import { createStage, encryptionKey, podEvent, type Stage, until } from './stage.ts'
 
 let server: TestRedis
 let stage: Stage
@@ -154,8 +155,10 @@ describe('delivery', () => {
 
   it("follows the webhook's own schedule, and sends its headers and only its fields", async () => {
     const receiver = await receive((response) => response.writeHead(500).end())
-    const more = { schedule: [0, 10, 10, 10], headers: { 'x-team': 'shop' }, fields: ['phase'] }
+    const more = { schedule: [0, 10, 10, 10], fields: ['phase'] }
     const webhook = await stage.register(receiver.url, more)
+    const sealed = await createSecretBox(encryptionKey).seal('shop', webhook.id)
+    await stage.store.update(webhook.id, (current) => ({ ...current, headers: { 'x-team': sealed } }))
     stage.dispatcher()
     stage.deliverer({ schedule: [0] })
     await stage.append(podEvent('web'))

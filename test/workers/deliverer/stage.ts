@@ -97,7 +97,16 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
     },
     dispatcher({ leaseMs = 1000 } = {}) {
       const queue = createDeliveryQueue(connect(), keys, () => undefined)
-      const deps = { redis: connect(), tail: connect(), keys, log, enqueue: queue.enqueue, leaseMs, now: Date.now }
+      const deps = {
+        redis: connect(),
+        tail: connect(),
+        keys,
+        cluster,
+        log,
+        enqueue: queue.enqueue,
+        leaseMs,
+        now: Date.now,
+      }
       return keep(startDispatcher({ ...deps, owner: randomUUID() }))
     },
     deliverer(options = {}) {

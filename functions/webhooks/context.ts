@@ -1,0 +1,63 @@
+import { RelayError } from '../../shared/errors.ts'
+import type { Keys } from '../../shared/keys.ts'
+import { createLogReader, type LogReader } from '../../shared/log/reader.ts'
+import type { RedisClient } from '../../shared/redis.ts'
+import type { AddressPolicy } from '../../shared/webhook/address.ts'
+import { createHealthStore, type HealthStore } from '../../shared/webhook/health.ts'
+import { createLedger, type Ledger } from '../../shared/webhook/ledger.ts'
+import { createSecretBox, type SecretBox } from '../../shared/webhook/secret.ts'
+import { createWebhookStore, type WebhookStore } from '../../shared/webhook/store.ts'
+import { createTaskStore, type TaskStore } from '../../shared/webhook/task.ts'
+import type { Webhook } from '../../shared/webhook/webhook.ts'
+
+export interface WebhookRouteDeps {
+  redis: RedisClient
+  keys: Keys
+  /** The key under which secrets are encrypted: the same one that delivers. */
+  encryptionKey: Uint8Array | string
+  policy: AddressPolicy
+  now?: () => Date
+}
+
+/** What the routes of webhooks share. */
+export interface WebhookContext {
+  redis: RedisClient
+  keys: Keys
+  policy: AddressPolicy
+  box: SecretBox
+  reader: LogReader
+  store: WebhookStore
+  ledger: Ledger
+  health: HealthStore
+  tasks: TaskStore
+  now(): Date
+  /** @throws RelayError `not_found`. */
+  find(id: string): Promise<Webhook>
+}
+
+/** Creates it; nothing is read before the first request. */
+export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
+  const { redis, keys, policy, now = () => new Date() } = deps
+  const store = createWebhookStore(redis, keys)
+  return {
+    redis,
+    keys,
+    policy,
+    box: createSecretBox(deps.encryptionKey),
+    reader: createLogReader(redis, keys),
+    store,
+    ledger: createLedger(redis, keys),
+    health: createHealthStore(redis, keys),
+    tasks: createTaskStore(redis, keys),
+    now,
+    async find(id) {
+      const found = await store.get(id)
+      if (found === undefined) throw missing(id)
+      return found
+    },
+  }
+}
+
+export function missing(id: string): RelayError {
+  return new RelayError('not_found', `There is no webhook ${id}.`)
+}

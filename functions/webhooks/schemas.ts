@@ -1,0 +1,312 @@
+import { z } from '@hono/zod-openapi'
+import { filterNames } from '../../shared/filter/filter.ts'
+import { attemptErrors, deliveryStates } from '../../shared/webhook/delivery.ts'
+import { disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
+import { continuation, createCollection, createLimit } from '../schemas/common.ts'
+
+const clause = z.union([z.string(), z.array(z.string())])
+
+const filterShape = Object.fromEntries(
+  filterNames.map((name) => [name, name === 'labelSelector' ? z.string().optional() : clause.optional()]),
+)
+
+/** Documented in full; what is in it is read by the same parser as a query string's filter. */
+const filterInput = z.record(z.string(), z.unknown()).openapi({
+  type: 'object',
+  properties: Object.fromEntries(
+    filterNames.map((name) => [
+      name,
+      name === 'labelSelector'
+        ? { type: 'string' as const }
+        : { type: 'array' as const, items: { type: 'string' as const } },
+    ]),
+  ),
+  additionalProperties: false,
+  description: 'The same names as in the query of `/v1/events`; a value or a list of values. Empty: every event.',
+  example: { resource: ['pods'], 'phase.to': ['Failed'] },
+})
+
+const description = z.string().max(1000).openapi({ example: 'Pages the shop team' })
+
+const url = z
+  .string()
+  .min(1)
+  .openapi({ format: 'uri', description: 'Where to post. Public addresses only.', example: 'https://example.com/hook' })
+
+const pause = z
+  .int()
+  .min(0)
+  .max(7 * 24 * 3600)
+
+const schedule = z
+  .array(pause)
+  .min(1)
+  .max(50)
+  .openapi({
+    description: 'Seconds before each attempt, the first counted from the event. Standard: 11 attempts over 75 hours.',
+    example: [0, 5, 60, 300],
+  })
+
+const ordering = z.enum(orderings).openapi({
+  description:
+    '`none`: each at once. `object`: of one object the next only after the one before ended. `latest`: the same, and what waits gives way to the newest state.',
+})
+
+const fields = z
+  .array(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9_./-]+)?$/, 'a field of data, such as phase or labels.app'),
+  )
+  .min(1)
+  .max(50)
+  .openapi({
+    description: "What of an event's `data` is sent beside what names its object.",
+    example: ['phase', 'labels.app'],
+  })
+
+/** Names that say something to whoever carries or takes the request, and are ours to set or nobody's. */
+const reserved =
+  /^(host|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*|user-agent|webhook-.*|ce-.*|forwarded|x-forwarded-.*|via|date|cookie|accept-encoding)$/
+
+const headerName = z
+  .string()
+  .max(64)
+  .regex(/^[a-z][a-z0-9-]*$/, 'a name in lower case, such as x-team')
+  .refine((name) => !reserved.test(name), 'a header that is not for you to set')
+
+const headers = z
+  .record(
+    headerName,
+    z
+      .string()
+      .max(1000)
+      .regex(/^[\x20-\x7e]*$/, 'printable ASCII only'),
+  )
+  .refine((given) => Object.keys(given).length <= 20, 'at most 20 headers')
+  .openapi({ description: 'Sent with each request.', example: { authorization: 'Bearer …', 'x-team': 'shop' } })
+
+export const webhookInput = z
+  .strictObject({
+    url,
+    filter: filterInput.default({}),
+    description: description.optional(),
+    ordering: ordering.optional(),
+    schedule: schedule.optional(),
+    fields: fields.optional(),
+    headers: headers.optional(),
+    signatures: z
+      .array(z.enum(['v1', 'v1a']))
+      .min(1)
+      .max(2)
+      .default(['v1'])
+      .openapi({ description: 'v1: HMAC-SHA256 with a secret that both sides know. v1a: ed25519 with a public key.' }),
+    from: z.string().min(1).max(128).default('now').openapi({
+      description:
+        'The first event: `now`, `start` (the oldest that is kept), a cursor (what comes after it), or a time in RFC 3339.',
+    }),
+  })
+  .openapi('WebhookInput')
+
+export const webhookChange = z
+  .strictObject({
+    url: url.optional(),
+    filter: filterInput.optional(),
+    description: description.nullable().optional().openapi({ description: 'Null takes it away.' }),
+    enabled: z.boolean().optional(),
+    ordering: ordering.optional(),
+    schedule: schedule.nullable().optional(),
+    fields: fields.nullable().optional(),
+    headers: headers.nullable().optional(),
+  })
+  .openapi('WebhookChange')
+
+export const creationHeaders = z.object({
+  'idempotency-key': z.string().min(1).max(255).optional().openapi({
+    description: 'The same request with the same key within a day registers one webhook, and is answered the same.',
+  }),
+})
+
+const webhookFields = {
+  id: z.string().openapi({ example: 'wh_0mi3c9x1k4q8z7w2n5a' }),
+  url: z.string(),
+  filter: z.object(filterShape),
+  description: z.string().optional(),
+  enabled: z.boolean(),
+  disabledReason: z.enum(disabledReasons).optional().openapi({
+    description: 'Why the relay turned it off: `gone`, it answered 410; `failing`, it took nothing for days.',
+  }),
+  disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When the relay turned it off.' }),
+  ordering: ordering.optional(),
+  schedule: z.array(z.number()).optional(),
+  fields: z.array(z.string()).optional(),
+  headers: z.array(z.string()).optional().openapi({ description: 'Names only: their values may be secret.' }),
+  failingSince: z
+    .string()
+    .optional()
+    .openapi({ format: 'date-time', description: 'The first failure after which nothing was taken.' }),
+  pausedUntil: z
+    .string()
+    .optional()
+    .openapi({ format: 'date-time', description: 'It asked to be left alone, by 429, 502, 503 or 504.' }),
+  createdAt: z.string().openapi({ format: 'date-time' }),
+  start: z.string().openapi({ description: 'Cursor: events after it are sent.' }),
+}
+
+const told = {
+  secret: z
+    .string()
+    .optional()
+    .openapi({ description: 'Verifies signatures v1, by Standard Webhooks. Told this once.', example: 'whsec_…' }),
+  publicKey: z.string().optional().openapi({ description: 'Verifies signatures v1a.', example: 'whpk_…' }),
+}
+
+/** What a rotation answers with. */
+export const newKeys = z.object(told).openapi('NewKeys')
+
+export const rotation = z
+  .strictObject({
+    overlap: z
+      .int()
+      .min(0)
+      .max(30 * 24 * 3600)
+      .default(24 * 3600)
+      .openapi({ description: 'For how many seconds the old ones still sign beside the new ones.' }),
+  })
+  .openapi('Rotation')
+
+export const keySet = z
+  .object({
+    keys: z.array(
+      z.object({
+        publicKey: z.string().openapi({ example: 'whpk_…' }),
+        until: z.string().optional().openapi({ format: 'date-time', description: 'It signs no longer than this.' }),
+      }),
+    ),
+  })
+  .openapi('KeySet')
+
+export const enabledWebhook = z
+  .object({
+    ...webhookFields,
+    recoverSince: z.string().optional().openapi({
+      format: 'date-time',
+      description: 'When it began to fail: what to give to `recover` to have sent what was not taken since.',
+    }),
+  })
+  .openapi('EnabledWebhook')
+
+export const webhook = z.object(webhookFields).openapi('Webhook')
+
+export const createdWebhook = z
+  .object({
+    ...webhookFields,
+    ...told,
+  })
+  .openapi('CreatedWebhook')
+
+export const webhookCollection = createCollection('WebhookCollection', webhook)
+
+export const webhookQuery = z.strictObject({ limit: createLimit(100), continue: continuation })
+
+const attempt = z
+  .object({
+    at: z.string().openapi({ format: 'date-time' }),
+    status: z.int().optional(),
+    latencyMs: z.int(),
+    error: z.enum(attemptErrors).optional(),
+    detail: z.string().optional(),
+    response: z.string().optional().openapi({ description: "The first 1 KiB of the answer's body." }),
+  })
+  .openapi('Attempt')
+
+export const delivery = z
+  .object({
+    id: z.string(),
+    eventId: z.string(),
+    state: z.enum(deliveryStates),
+    reason: z.enum(['exhausted', 'trimmed']).optional(),
+    object: z.string().optional().openapi({ description: 'Where order is kept: whose line it waits in.' }),
+    repeats: z.string().optional().openapi({ description: 'The delivery that this one repeats.' }),
+    scope: z.enum(['entered', 'left']).optional(),
+    acceptedAt: z.string().openapi({ format: 'date-time' }),
+    endedAt: z.string().optional().openapi({ format: 'date-time' }),
+    nextAttemptAt: z.string().optional().openapi({ format: 'date-time' }),
+    attempts: z.array(attempt),
+  })
+  .openapi('Delivery')
+
+export const deliveryCollection = createCollection('DeliveryCollection', delivery)
+
+const moment = z.iso.datetime({ offset: true })
+
+export const deliveryQuery = z.strictObject({
+  state: z.enum(deliveryStates).optional().openapi({ description: 'Only deliveries in this state.' }),
+  since: moment.optional().openapi({ description: 'Only what was accepted at this time or later.' }),
+  until: moment.optional().openapi({ description: 'Only what was accepted before this time.' }),
+  status: z
+    .union([z.coerce.number().int().min(100).max(599), z.enum(attemptErrors)])
+    .optional()
+    .openapi({ type: 'string', description: 'How the last attempt went: an HTTP status, or a class of error.' }),
+  event: z.string().optional().openapi({ description: 'Only deliveries of the event with this id.' }),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(200)
+    .default(50)
+    .openapi({ type: 'integer', minimum: 1, maximum: 200, default: 50, description: 'How many at most.' }),
+  continue: continuation,
+})
+
+export const webhookParams = z.object({ id: z.string().min(1).max(64) })
+
+export const deliveryParams = z.object({ id: z.string().min(1).max(64), delivery: z.string().min(1).max(64) })
+
+export const replayInput = z
+  .strictObject({
+    from: z.string().min(1).max(128).openapi({ description: '`start`, a cursor (what comes after it), or a time.' }),
+    to: z.string().min(1).max(128).optional().openapi({ description: 'A cursor or a time; absent: now.' }),
+    filter: filterInput.optional().openapi({ description: "Instead of the webhook's own." }),
+    errors: z
+      .array(z.enum(attemptErrors))
+      .min(1)
+      .optional()
+      .openapi({ description: 'Only what failed, and in its last attempt like this; not together with `filter`.' }),
+  })
+  .openapi('ReplayInput')
+
+export const recoverQuery = z.strictObject({
+  since: moment.openapi({ description: 'What ended at this time or later.' }),
+})
+
+export const task = z
+  .object({
+    id: z.string(),
+    kind: z.enum(['replay', 'recover']),
+    state: z.enum(['running', 'done']),
+    createdAt: z.string().openapi({ format: 'date-time' }),
+    looked: z.int().openapi({ description: 'How many events or deliveries it has looked at.' }),
+    accepted: z.int().openapi({ description: 'How many deliveries it has added.' }),
+  })
+  .openapi('Task')
+
+export const taskList = z.object({ items: z.array(task) }).openapi('TaskList')
+
+export const taskParams = z.object({ id: z.string().min(1).max(64), task: z.string().min(1).max(64) })
+
+export const verification = z
+  .object({
+    accepted: z.int(),
+    pending: z.int(),
+    delivered: z.int(),
+    dead: z.int(),
+    disabled: z.int(),
+    skipped: z.int(),
+    superseded: z.int(),
+    isBalanced: z.boolean().openapi({ description: 'Each accepted delivery is pending or has exactly one end.' }),
+    from: z.string().openapi({ description: 'Cursor: the events after this one were compared with the ledger …' }),
+    to: z.string().openapi({ description: '… up to this one.' }),
+    events: z.int().openapi({ description: 'How many events lie between.' }),
+    matched: z.int().openapi({ description: 'How many of them pass the filter.' }),
+    missing: z.array(z.string()).openapi({ description: 'Cursors of those that were not accepted; at most 100.' }),
+  })
+  .openapi('Verification')

@@ -1,0 +1,52 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import { switchWebhook } from '../../shared/webhook/webhook.ts'
+import { describeProblems } from '../schemas/common.ts'
+import { missing, type WebhookContext } from './context.ts'
+import { enabledWebhook, webhookParams, webhook as webhookSchema } from './schemas.ts'
+import { toTime, viewWebhook } from './view.ts'
+
+const tags = ['webhooks']
+const json = <Schema>(schema: Schema) => ({ content: { 'application/json': { schema } } })
+
+const enableRoute = createRoute({
+  method: 'post',
+  path: '/{id}/enable',
+  operationId: 'enableWebhook',
+  summary: 'Turn a webhook on; it gets the events from here on',
+  tags,
+  request: { params: webhookParams },
+  responses: {
+    200: { description: 'The webhook, and since when it may have missed something.', ...json(enabledWebhook) },
+    ...describeProblems(404, 503),
+  },
+})
+
+const disableRoute = createRoute({
+  method: 'post',
+  path: '/{id}/disable',
+  operationId: 'disableWebhook',
+  summary: 'Turn a webhook off; what waits for it ends as disabled',
+  tags,
+  request: { params: webhookParams },
+  responses: { 200: { description: 'The webhook.', ...json(webhookSchema) }, ...describeProblems(404, 503) },
+})
+
+/** Turns webhooks on and off. */
+export function mountSwitches(app: OpenAPIHono, { store, health }: WebhookContext): void {
+  app.openapi(enableRoute, async (c) => {
+    const { id } = c.req.valid('param')
+    const failingSince = (await health.all()).get(id)?.failingSince
+    const changed = await store.update(id, (current) => switchWebhook(current, true))
+    if (changed === undefined) throw missing(id)
+    await health.recover(id)
+    const recover = failingSince === undefined ? {} : { recoverSince: toTime(failingSince) }
+    return c.json({ ...viewWebhook(changed), ...recover }, 200)
+  })
+
+  app.openapi(disableRoute, async (c) => {
+    const { id } = c.req.valid('param')
+    const changed = await store.update(id, (current) => (current.enabled ? switchWebhook(current, false) : current))
+    if (changed === undefined) throw missing(id)
+    return c.json(viewWebhook(changed), 200)
+  })
+}

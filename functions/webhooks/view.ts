@@ -1,0 +1,42 @@
+import type { Attempt } from '../../shared/webhook/delivery.ts'
+import type { Health, ListedDelivery } from '../../shared/webhook/ledger.ts'
+import type { Task, TaskProgress } from '../../shared/webhook/task.ts'
+import type { Webhook } from '../../shared/webhook/webhook.ts'
+
+/** What anybody may see of a webhook: neither its secrets nor what it sends in headers. */
+export function viewWebhook({ secrets: _, headers, schedule, ...rest }: Webhook, health: Health = {}) {
+  const { failingSince, pausedUntil } = health
+  return {
+    ...rest,
+    ...(schedule === undefined ? {} : { schedule: schedule.map((ms) => ms / 1000) }),
+    ...(headers === undefined ? {} : { headers: Object.keys(headers) }),
+    ...(failingSince === undefined ? {} : { failingSince: toTime(failingSince) }),
+    ...(pausedUntil === undefined ? {} : { pausedUntil: toTime(pausedUntil) }),
+  }
+}
+
+/** A delivery with its attempts. */
+export function viewDelivery(delivery: ListedDelivery) {
+  const { id, event, state, reason, scope, object, repeats, due, acceptedAt, endedAt, attempts } = delivery
+  return {
+    id,
+    eventId: event,
+    state,
+    ...(reason === undefined ? {} : { reason }),
+    ...(scope === undefined ? {} : { scope }),
+    ...(object === undefined ? {} : { object }),
+    ...(repeats === undefined ? {} : { repeats }),
+    acceptedAt: toTime(acceptedAt),
+    ...(endedAt === undefined ? {} : { endedAt: toTime(endedAt) }),
+    ...(due === undefined ? {} : { nextAttemptAt: toTime(due) }),
+    attempts: attempts.map((attempt: Attempt) => ({ ...attempt, at: toTime(attempt.at) })),
+  }
+}
+
+export function viewTask({ id, kind, createdAt }: Task, { isDone, looked, accepted }: TaskProgress) {
+  return { id, kind, createdAt, state: isDone ? ('done' as const) : ('running' as const), looked, accepted }
+}
+
+export function toTime(ms: number): string {
+  return new Date(ms).toISOString()
+}

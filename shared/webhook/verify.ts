@@ -1,0 +1,80 @@
+import { formatCursor, parseCursor } from '../cursor.ts'
+import type { RelayEvent } from '../event.ts'
+import { compileFilter } from '../filter/filter.ts'
+import type { Keys } from '../keys.ts'
+import type { LogReader } from '../log/reader.ts'
+import type { RedisClient } from '../redis.ts'
+import type { DeliveryState } from './delivery.ts'
+import { createWebhookKeys } from './keys.ts'
+import type { Ledger } from './ledger.ts'
+import type { Webhook } from './webhook.ts'
+
+/** What a comparison of the ledger with log and filter found. */
+export type Verification = Record<'accepted' | DeliveryState, number> & {
+  /** Each accepted delivery is pending or has exactly one end. */
+  isBalanced: boolean
+  /** Cursors: the events after the first, up to the second, were compared. */
+  from: string
+  to: string
+  events: number
+  matched: number
+  /** Cursors of events that pass the filter and were not accepted; at most 100. */
+  missing: string[]
+}
+
+const pageSize = 1000
+const mostEvents = 50_000
+const mostMissing = 100
+
+/**
+ * Compares what was accepted for a webhook with what the log and its filter say. Looks at what both still hold, of that
+ * since the webhook was last changed, and at the newest 50,000 events of it.
+ */
+export async function verifyLedger(
+  deps: { redis: RedisClient; keys: Keys; reader: LogReader; ledger: Pick<Ledger, 'counts' | 'floor'> },
+  { id, start, filter, enabled }: Webhook,
+): Promise<Verification> {
+  const { redis, reader, ledger } = deps
+  const keys = createWebhookKeys(deps.keys)
+  const fields = ['position', `at:${id}`, `changed:${id}`]
+  const [bounds, answer, floor] = await Promise.all([
+    reader.bounds(),
+    redis.call('HMGET', keys.dispatch, ...fields),
+    ledger.floor(id),
+  ])
+  const [position, follows, changed] = answer as (string | null)[]
+  const { epoch } = bounds
+  const reached = follows === 'live' ? position : follows
+  const to = Math.min(bounds.last, reached ? parseCursor(reached).seq : 0)
+  const began = parseCursor(start)
+  const since = Math.max(began.epoch === epoch ? began.seq : 0, Number(changed ?? 0))
+  const from = Math.min(to, Math.max(since, floor, bounds.first - 1, to - mostEvents))
+  const matches = compileFilter(filter)
+  const missing: string[] = []
+  let [events, matched] = [0, 0]
+  const { records } = keys.ledger(id)
+  for (let at = from; at < to && enabled; ) {
+    const page = (await reader.read(at, pageSize)).filter(({ seq }) => seq <= to)
+    if (page.length === 0) break
+    at = page.at(-1)?.seq ?? to
+    events += page.length
+    const ids = page
+      .filter(({ json }) => matches(JSON.parse(json) as RelayEvent) !== undefined)
+      .map(({ seq }) => formatCursor({ epoch, seq }))
+    matched += ids.length
+    if (ids.length === 0) continue
+    const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
+    missing.push(...ids.filter((_, n) => stored[n] === null))
+  }
+  const counts = await ledger.counts(id)
+  const { accepted, ...ends } = counts
+  return {
+    ...counts,
+    isBalanced: accepted === Object.values(ends).reduce((sum, count) => sum + count, 0),
+    from: formatCursor({ epoch, seq: from }),
+    to: formatCursor({ epoch, seq: to }),
+    events,
+    matched,
+    missing: missing.slice(0, mostMissing),
+  }
+}
