@@ -33,7 +33,7 @@ test.each([
   [['up', '--prt', '1'], "unknown option '--prt'", 'Did you mean --port?'],
   [['up', 'now'], "too many arguments for 'up'", ''],
   [['up', '--port', 'x'], 'PORT: "x" (--port) is not allowed. Allowed: an integer from 0 to 65535.', ''],
-  [['watch', '--resources', 'pots'], 'RELAY_RESOURCES: "pots" (--resources) is not allowed.', ''],
+  [['watch', '--resources', 'Pots'], 'RELAY_RESOURCES: "Pots" (--resources) is not allowed.', ''],
   [['watch', '--strict'], 'RELAY_CLUSTR is not a setting.', 'Did you mean RELAY_CLUSTER?'],
   [['up', '--kubeconfig', '/nonexistent/config'], 'KUBECONFIG: cannot read /nonexistent/config', ''],
   [['serve', '--redis-url', 'redis://h'], 'RELAY_CLUSTER: not set', 'Set it to one name for all roles'],
