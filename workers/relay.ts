@@ -24,6 +24,7 @@ import {
 import { parseConfigured, parseResources } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
 import type { KeysCommand } from './keys.ts'
+import { addWebhookCommands } from './webhooks/command.ts'
 
 const { env } = process
 
@@ -74,6 +75,7 @@ function createProgram(done: (code: number) => void): Command {
     done(0)
   })
   addRbac(program, done)
+  addWebhookCommands(program, { url: env.RELAY_URL ?? 'http://127.0.0.1:8080', token: env.RELAY_TOKEN, print, done })
   return program
 }
 

@@ -25,7 +25,7 @@ export type Call = (
 ) => Promise<{ status: number; headers: Headers; body: Body }>
 
 /** Creates the app over a stage, with webhooks to this machine allowed. */
-export function createWebhookClient(stage: Stage): Call {
+export function createWebhookApp(stage: Stage) {
   const policy = createAddressPolicy({ allowCidrs: ['127.0.0.0/8'], allowHttp: true })
   const { hono } = createApp({
     cluster: stage.cluster,
@@ -35,6 +35,12 @@ export function createWebhookClient(stage: Stage): Call {
     resources: parseResources('pods'),
     webhooks: { encryptionKey, policy },
   })
+  return hono
+}
+
+/** Creates the app, and what asks it without a socket. */
+export function createWebhookClient(stage: Stage): Call {
+  const hono = createWebhookApp(stage)
   return async (method, path, body, headers = {}) => {
     const response = await hono.request(`/v1/webhooks${path}`, {
       method,

@@ -1,0 +1,30 @@
+import type { DeliveryView, WebhookView } from './client.ts'
+
+/** One line about a webhook. */
+export function renderWebhook({ id, url, enabled, disabledReason, failingSince, filter }: WebhookView): string {
+  const off = disabledReason === undefined ? 'off' : `off (${disabledReason})`
+  const state = !enabled ? off : failingSince === undefined ? 'on' : `failing since ${failingSince}`
+  return [id, state, url, renderFilter(filter)].join('  ')
+}
+
+/** One line about a delivery: when, how it stands, how the last attempt went, which event. */
+export function renderDelivery({ id, acceptedAt, state, attempts, eventId, nextAttemptAt }: DeliveryView): string {
+  const last = attempts.at(-1)
+  const tries = attempts.length > 1 ? ` (attempt ${attempts.length})` : ''
+  const how = last === undefined ? '-' : `${last.error ?? last.status} ${last.latencyMs} ms${tries}`
+  const next = nextAttemptAt === undefined ? '' : `  next ${nextAttemptAt}`
+  return `${last?.at ?? acceptedAt}  ${state.padEnd(10)}  ${how}  ${eventId}  ${id}${next}`
+}
+
+/** Lines `name  value` for everything that an answer holds. */
+export function renderFields(fields: Readonly<Record<string, unknown>>): string {
+  const width = Math.max(...Object.keys(fields).map((name) => name.length))
+  return Object.entries(fields)
+    .map(([name, value]) => `${name.padEnd(width)}  ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join('\n')
+}
+
+function renderFilter(filter: WebhookView['filter']): string {
+  const clauses = Object.entries(filter).map(([name, value]) => `${name}=${[value].flat().join(',')}`)
+  return clauses.length === 0 ? 'every event' : clauses.join(' ')
+}
