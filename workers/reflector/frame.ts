@@ -43,7 +43,7 @@ function parseWithout(bytes: Uint8Array, objectIn: (value: unknown) => unknown):
  * follows the list are known to be outside of strings. Then `]` is outside too, and with no other bracket since the first
  * it is the one that ends the list. Which object the list was in is seen when the rest is parsed.
  */
-function findManagedFields(buffer: Buffer): { from: number; to: number } | undefined {
+export function findManagedFields(buffer: Buffer): { from: number; to: number } | undefined {
   const at = buffer.indexOf(field)
   if (at === -1) return undefined
   const from = at + field.length - 1
@@ -69,6 +69,6 @@ function isLetter(byte: number | undefined): boolean {
   return byte !== undefined && byte >= 0x61 && byte <= 0x7a
 }
 
-function toBuffer(bytes: Uint8Array): Buffer {
+export function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,17 +1,17 @@
 /** Values by key, of which only those used last are kept. */
-export interface Recent<Value> {
-  get(key: string): Value | undefined
-  set(key: string, value: Value): void
-  delete(key: string): void
+export interface Recent<Key, Value> {
+  get(key: Key): Value | undefined
+  set(key: Key, value: Value): void
+  delete(key: Key): void
 }
 
 /**
  * Keeps at least the `size` values set last, and at most twice as many: a younger half takes what is set, and becomes the
  * older one when it is full. That is all the order a cache needs, at the price of a plain map.
  */
-export function createRecent<Value>(size: number): Recent<Value> {
-  let young = new Map<string, Value>()
-  let old = new Map<string, Value>()
+export function createRecent<Key, Value>(size: number): Recent<Key, Value> {
+  let young = new Map<Key, Value>()
+  let old = new Map<Key, Value>()
   return {
     get: (key) => young.get(key) ?? old.get(key),
     set(key, value) {

@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream'
 import { type Cancel, type Clock, systemClock } from '../clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeObject, KubeStatus } from '../kube/object.ts'
+import { createEventReader } from './event-reader.ts'
 import { classifyError, classifyErrorEvent, classifyStatus, type Described } from './failure.ts'
-import { parseEvent, parseObject } from './frame.ts'
+import { parseObject } from './frame.ts'
 import { createLineSplitter } from './lines.ts'
 import { createListSplitter } from './list-splitter.ts'
 import { type Action, createState, type GapReason, type Input } from './state.ts'
@@ -76,6 +77,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
   let cancelSleep: Cancel | undefined
   let lastByteAt = 0
   let lastFrame: Uint8Array = new Uint8Array()
+  const readEvent = createEventReader()
 
   function handle(input: Input, object?: KubeObject): void {
     try {
@@ -204,7 +206,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
 
   /** Handles one frame of a watch; answers the input that ends it, if it does. */
   function frame(line: Uint8Array): Input | undefined {
-    const { type, object } = parse(line, parseEvent) as { type?: unknown; object?: KubeObject }
+    const { type, object } = parse(line, readEvent) as { type?: unknown; object?: KubeObject }
     switch (type) {
       case 'ADDED':
       case 'MODIFIED':

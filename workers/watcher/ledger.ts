@@ -51,7 +51,7 @@ export function createLedger(deps: {
 }): Ledger {
   const { known, normalizer, encoder, onLife } = deps
   let { history } = deps
-  const recent = createRecent<ObjectData>(recentObjects)
+  const recent = createRecent<string, ObjectData>(recentObjects)
   let appends: Operation[] = []
   let states = new Map<string, Operation>()
 

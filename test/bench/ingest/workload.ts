@@ -36,11 +36,13 @@ interface Template {
   uids: number[]
   versions: number[]
   times: number[]
+  seconds: number[]
 }
 
 const name = 'bench-#####'
 const uid = '00000000-0000-4000-8000-############'
 const version = '##########'
+const second = '2026-11-20T23:59:##Z'
 const time = '2026-11-20T23:59:##.####'
 
 /** Multiplies recorded frames with fresh names, uids and resourceVersions. */
@@ -61,6 +63,7 @@ export function createBody(workload: Workload): Body {
     fill(template.uids, object.toString(16).padStart(12, '0'))
     fill(template.versions, String(workload.firstVersion + frame))
     const moment = String(frame % 600_000).padStart(6, '0')
+    fill(template.seconds, moment.slice(0, 2))
     fill(template.times, `${moment.slice(0, 2)}.${moment.slice(2)}`)
     at += template.bytes.length
     at += bytes.write('\r\n', at, 'latin1')
@@ -133,7 +136,11 @@ function complete({ type, object }: Frame): Frame {
 }
 
 function makeTemplate({ type, object }: Frame): Template {
-  const metadata = { ...object.metadata, name, uid, resourceVersion: version }
+  const metadata: Record<string, unknown> = { ...object.metadata, name, uid, resourceVersion: version }
+  const managed = metadata.managedFields as object[] | undefined
+  if (object.spec.renewTime !== undefined) {
+    metadata.managedFields = managed?.map((entry) => ({ ...entry, time: second }))
+  }
   const spec = object.spec.renewTime === undefined ? object.spec : { ...object.spec, renewTime: `${time}00Z` }
   const bytes = Buffer.from(`${JSON.stringify({ type, object: { ...object, metadata, spec } })}\n`)
   return {
@@ -142,6 +149,7 @@ function makeTemplate({ type, object }: Frame): Template {
     uids: findAll(bytes, uid, '#'),
     versions: findAll(bytes, `"${version}"`, '#'),
     times: findAll(bytes, time, '#'),
+    seconds: findAll(bytes, second, '#'),
   }
 }
 
