@@ -119,7 +119,8 @@ function addKeys(program: Command, done: (code: number) => void): void {
     }
     command.action(async () => {
       const values = command.opts()
-      const config = loadConfig(readFlags(values))
+      // Here `--resources` are those of the key.
+      const config = loadConfig({ ...readFlags(values), resources: undefined })
       const log = createLogger({
         level: config.logLevel,
         format: 'auto',
