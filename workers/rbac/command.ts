@@ -8,11 +8,8 @@ import { checkNeeds } from './check.ts'
 import { buildManifests, listNeeds, type Manifest, type Need, type Subject } from './manifest.ts'
 import { UnreachableError } from './request.ts'
 
-/** What can be done about rights. */
-export const rbacActions = ['print', 'apply', 'check'] as const
-
 export interface RbacOptions {
-  action: (typeof rbacActions)[number]
+  action: 'print' | 'apply' | 'check'
   resources: readonly WatchedResource[]
   /** The watcher's, by which also the roles are named. */
   serviceAccount: string

@@ -3,7 +3,7 @@ import { nameResource, type WatchedResource } from '../../shared/resource.ts'
 const group = 'rbac.authorization.k8s.io'
 
 /** What a watcher does with a resource: lists it, watches it, and reads one object to make sure that it is still as known. */
-export const verbs = ['get', 'list', 'watch'] as const
+const verbs = ['get', 'list', 'watch'] as const
 
 /** One thing that the relay has to be allowed. */
 export interface Need {

@@ -85,6 +85,30 @@ describe('what happened to a lease', () => {
     expect(endedTerm).toMatchObject({ ended: 'deleted', to: time(40) })
   })
 
+  it('interrupted unseen, as its counter tells', () => {
+    const counted = follow(undefined, lease('a', { renewTime: 'r0', leaseTransitions: 3 }), 10).data
+    const { changes, endedTerm, data } = follow(counted, lease('a', { renewTime: 'r1', leaseTransitions: 5 }), 30)
+    expect(changes).toEqual([{ type: 'reacquired', to: 'a' }])
+    expect(endedTerm).toMatchObject({ holder: 'a', to: time(30), ended: 'unseen', transitions: 3 })
+    expect(data.term).toMatchObject({ from: time(30), began: 'reacquired', transitions: 5 })
+  })
+
+  it('renewed, as an event for those who want all of them', () => {
+    const logging = createLeaseNormalizer('log')
+    const { changes, isEvent } = logging.follow(held, lease('a', { renewTime: 'r1' }), at(12))
+    expect([changes, isEvent]).toEqual([[{ type: 'renewed', from: 'r0', to: 'r1' }], true])
+  })
+
+  it('with who begins and ends, so that it can be found by its holder', () => {
+    const first = follow(undefined, lease('a'), 10)
+    expect(first).toMatchObject({ begunBy: 'a' })
+    expect(follow(first.data, lease('b'), 20)).toMatchObject({
+      begunBy: 'b',
+      endedTerm: { holder: 'a', namespace: 'a', name: 'lock' },
+    })
+    expect(follow(first.data, lease(''), 20)).not.toHaveProperty('begunBy')
+  })
+
   it('there before the relay: its term is only observed, since when the holder says', () => {
     const data = lease('a', { acquireTime: '2026-01-01T00:00:00.123456Z' })
     const { data: seen } = leaseNormalizer.follow(undefined, data, { now: 0, isFirstSync: true })
