@@ -3,6 +3,7 @@ import { formatCursor } from '../../shared/cursor.ts'
 import { invalid } from '../../shared/errors.ts'
 import { parseFilter } from '../../shared/filter/filter.ts'
 import { switchWebhook, type Webhook } from '../../shared/webhook/webhook.ts'
+import type { AppEnv } from '../deps.ts'
 import { readHead } from '../listing.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
@@ -123,7 +124,9 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     const { limit, continue: after = '' } = c.req.valid('query')
     const cursor = await readHead(reader)
     const [all, conditions] = await Promise.all([store.all(), health.all()])
-    const rest = all.filter(({ id }) => id > after)
+    // Set by the guard where callers are known: each sees their own.
+    const owns: AppEnv['Variables']['ownsWebhook'] = c.get('ownsWebhook')
+    const rest = all.filter(({ id }) => id > after && (owns?.(id) ?? true))
     const items = rest.slice(0, limit).map((webhook) => viewWebhook(webhook, conditions.get(webhook.id)))
     const last = items.at(-1)
     const next = last !== undefined && rest.length > limit ? { next: last.id } : {}
