@@ -14,6 +14,7 @@ const usage = `Plays simulated histories of the watcher against faulty servers a
   --seed N     the first one's seed (1); a run's seeds are N, N+1, …
   --workers N  threads (one for each core)
   --trace      print what happens in the first history, and play no other
+  --quick      do not shrink what fails
   --plan       print the plan of the first history, and play none
 `
 
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     workers: { type: 'string', default: String(availableParallelism()) },
     trace: { type: 'boolean', default: false },
     plan: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -88,6 +90,7 @@ async function explain(seed: number, violations: Violation[]): Promise<void> {
   const [first] = violations
   if (first === undefined) return
   print(`\nseed ${seed} fails "${first.validator}": ${first.message}`)
+  if (values.quick) return
   print('shrinking…')
   const small = await shrinkPlan(drawPlan(seed), async (plan) =>
     (await tryPlan(plan)).some(({ validator }) => validator === first.validator),
