@@ -132,6 +132,8 @@ export async function playPlan(plan: Plan, trace?: (line: string) => void): Prom
         network.goDown(deed.ms, deed.isRestart)
         break
       case 'log-rewind':
+        noticed.clear()
+        judged = log.deeds.length
         if (log.rewind(deed.appends)) skipped.set('log-rewind', (skipped.get('log-rewind') ?? 0) + 1)
         network.goDown(200, false)
         break

@@ -3,7 +3,16 @@ const newline = 0x0a
 /** Raised for a frame above the cap; nothing behind it in the stream can be read. */
 export class OversizedFrame extends Error {
   override readonly name = 'OversizedFrame'
+  /** How it begins. */
+  readonly head: Uint8Array
+
+  constructor(cap: number, head: Uint8Array) {
+    super(`a frame is longer than ${cap} bytes`)
+    this.head = head
+  }
 }
+
+const headBytes = 64 * 1024
 
 /** Cuts a byte stream into lines. */
 export interface LineSplitter {
@@ -24,13 +33,17 @@ export interface LineSplitter {
 export function createLineSplitter(cap = 16 * 1024 * 1024): LineSplitter {
   let parts: Uint8Array[] = []
   let pending = 0
+
+  const tooLong = (tail: Uint8Array = new Uint8Array()) =>
+    new OversizedFrame(cap, Buffer.concat([...parts, tail]).subarray(0, headBytes))
+
   return {
     push(chunk) {
       const lines: Uint8Array[] = []
       let start = 0
       for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
         const tail = chunk.subarray(start, end)
-        if (pending + tail.length > cap) throw new OversizedFrame(`a frame is longer than ${cap} bytes`)
+        if (pending + tail.length > cap) throw tooLong(tail)
         lines.push(parts.length === 0 ? tail : Buffer.concat([...parts, tail]))
         parts = []
         pending = 0
@@ -39,7 +52,7 @@ export function createLineSplitter(cap = 16 * 1024 * 1024): LineSplitter {
       if (start < chunk.length) {
         parts.push(chunk.subarray(start))
         pending += chunk.length - start
-        if (pending > cap) throw new OversizedFrame(`a frame is longer than ${cap} bytes`)
+        if (pending > cap) throw tooLong()
       }
       return lines
     },

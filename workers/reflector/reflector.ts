@@ -5,7 +5,7 @@ import type { KubeObject, KubeStatus } from '../kube/object.ts'
 import { createEventReader } from './event-reader.ts'
 import { classifyError, classifyErrorEvent, classifyStatus, type Described } from './failure.ts'
 import { parseObject } from './frame.ts'
-import { createLineSplitter } from './lines.ts'
+import { createLineSplitter, OversizedFrame } from './lines.ts'
 import { createListSplitter } from './list-splitter.ts'
 import { type Action, createState, type GapReason, type Input } from './state.ts'
 import { silenceLimit, step } from './step.ts'
@@ -126,6 +126,7 @@ export function createReflector(options: ReflectorOptions): Reflector {
       .catch((error: unknown): Input => {
         // What went wrong in here is a bug, not weather: trying again would hide it.
         if (error instanceof Fault) throw error.cause
+        if (error instanceof OversizedFrame) lastFrame = error.head
         return { type: 'failed', failure: describe(error) }
       })
       .then((input) => {
@@ -281,7 +282,7 @@ class Refusal extends Error {
 
 function describe(error: unknown): Described {
   if (error instanceof Refusal) return error.failure
-  const isProtocol = error instanceof ProtocolError || (error instanceof Error && error.name === 'OversizedFrame')
+  const isProtocol = error instanceof ProtocolError || error instanceof OversizedFrame
   return isProtocol ? { kind: 'protocol', message: (error as Error).message } : classifyError(error)
 }
 
@@ -317,7 +318,7 @@ function checkObject(object: KubeObject | undefined): string {
 function versionOf(object: KubeObject | undefined): string {
   const version = object?.metadata?.resourceVersion
   if (object?.kind === 'Table') throw new ProtocolError('a Table where a list was asked for')
-  if (typeof version !== 'string' || version === '') throw new ProtocolError('no resourceVersion')
+  if (typeof version !== 'string' || version === '' || version === '0') throw new ProtocolError('no resourceVersion')
   return version
 }
 

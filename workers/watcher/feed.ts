@@ -43,7 +43,7 @@ type Delta =
   | { type: 'object'; data: ObjectData; gone: boolean; now: number }
   | { type: 'expiry'; key: string; resourceVersion: string; now: number }
   | { type: 'snapshot'; found: Omit<Snapshot, 'since' | 'isFirstSync'>; now: number; rest?: Generator<void> }
-  | { type: 'cursor'; resourceVersion: string }
+  | { type: 'cursor'; resourceVersion: string; now: number }
 
 /** Creates a feed that writes under one claim. `onLost` is told once that the claim is no longer good: nothing was written then. */
 export function createFeed(deps: {
@@ -56,6 +56,10 @@ export function createFeed(deps: {
   /** Called with the reason while the log cannot be written, and without when it can again. */
   onTrouble(reason?: string): void
   onDeadLetter(bytes: Uint8Array): void
+  /** Called when something waits to be stored. */
+  onWaiting?(): void
+  /** Called after each append; `since`: when the oldest change that still waits came, ms. */
+  onStored?(since: number | undefined): void
   clock: Clock
   limits?: FeedLimits
 }): Feed {
@@ -73,6 +77,7 @@ export function createFeed(deps: {
   function enqueue(delta: Delta): void {
     if (isClosed) return
     queue.push(delta)
+    deps.onWaiting?.()
     pump ??= run().finally(() => {
       pump = undefined
     })
@@ -99,6 +104,7 @@ export function createFeed(deps: {
       }
       batch++
       seen = answer.to
+      deps.onStored?.(queue[0]?.now)
       if (isShort()) release()
     }
   }
@@ -178,7 +184,7 @@ export function createFeed(deps: {
       enqueue({ type: 'object', data: normalizer.read(object), gone, now: now() })
     },
     advance(version) {
-      enqueue({ type: 'cursor', resourceVersion: version })
+      enqueue({ type: 'cursor', resourceVersion: version, now: now() })
     },
     expire(key, version) {
       enqueue({ type: 'expiry', key, resourceVersion: version, now: now() })

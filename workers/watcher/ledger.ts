@@ -14,6 +14,9 @@ const termsKept = { count: 500, ms: 30 * 86_400_000 }
 /** How many objects are kept parsed, beside their JSON: who was heard of last is soon heard of again. */
 const recentObjects = 8192
 
+/** What a deletion says in a watch with a selector (R36). */
+const goneOrLeft: Change = { type: 'gone', by: ['deleted', 'unselected'] }
+
 /** Turns versions of objects into log operations, against what is known of them. Pure but for the known set that it keeps. */
 export interface Ledger {
   /** A version from the watch. */
@@ -47,6 +50,8 @@ export function createLedger(deps: {
   encoder: EventEncoder
   /** As the last writer left it. */
   history: number
+  /** True where a deletion may also mean that the object left the selector of the watch: the server tells both alike. */
+  mayLeave?: boolean
   onLife?: (key: string, resourceVersion: string, lifetime: Lifetime) => void
 }): Ledger {
   const { known, normalizer, encoder, onLife } = deps
@@ -63,7 +68,9 @@ export function createLedger(deps: {
     synthetic?: Synthetic,
     isSilent = false,
   ): void {
-    const { changes, endedTerm, begunBy } = outcome
+    const { endedTerm, begunBy } = outcome
+    const isUncertain = verb === 'deleted' && deps.mayLeave === true
+    const changes = isUncertain ? [...outcome.changes, goneOrLeft] : outcome.changes
     const { data, kept, attached } = splitData(outcome.data)
     const dataJson = JSON.stringify(data)
     if (outcome.isEvent && !isSilent) write(verb, data, join(dataJson, attached), changes, now, synthetic)

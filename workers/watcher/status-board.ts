@@ -2,6 +2,7 @@ import type { Keys } from '../../shared/keys.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger } from '../../shared/role.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import type { FeedVitals } from './vitals.ts'
 
 /** The state of one feed as `/readyz` shows it. */
 export interface FeedStatus {
@@ -9,6 +10,8 @@ export interface FeedStatus {
   reason?: string
   /** RFC 3339: when the watcher said so. */
   at: string
+  /** As of then. */
+  vitals?: FeedVitals
 }
 
 /** Publishes how the feeds are; a status that is not renewed within 30 s counts as gone. */
@@ -16,6 +19,8 @@ export interface StatusBoard {
   set(feed: string, state: FeedStatus['state'], reason?: string): void
   /** What keeps a feed from being written, whatever its watch does; undefined: nothing any more. */
   trouble(feed: string, reason?: string): void
+  /** Publishes these measurements with the feed's state from now on. */
+  measure(feed: string, read: () => FeedVitals): void
   remove(feed: string): void
   stop(): void
 }
@@ -30,9 +35,26 @@ export function createStatusBoard(
   clock: Clock = systemClock,
 ): StatusBoard {
   const states = new Map<string, { state: FeedStatus['state']; reason?: string; trouble?: string }>()
+  const measurements = new Map<string, () => FeedVitals>()
   const key = keys.own('status')
   /** Feeds whose last publication has not been answered: while Redis is away, nothing piles up. */
   const pending = new Set<string>()
+  const alarmed = new Set<string>()
+
+  function readVitals(feed: string): { vitals?: FeedVitals } {
+    const vitals = measurements.get(feed)?.()
+    if (vitals === undefined) return {}
+    if (vitals.alarm === undefined) alarmed.delete(feed)
+    else if (!alarmed.has(feed)) {
+      alarmed.add(feed)
+      log.warn(
+        { feed, lag: vitals.lag },
+        'the feed lags behind; beyond what the API server keeps, changes will be missing',
+      )
+    }
+    return { vitals }
+  }
+
   const publish = (feed: string) => {
     const entry = states.get(feed)
     if (entry === undefined || pending.has(feed)) return
@@ -42,6 +64,7 @@ export function createStatusBoard(
       state: entry.trouble === undefined ? entry.state : 'degraded',
       ...(reason === undefined ? {} : { reason }),
       at: new Date(clock.now()).toISOString(),
+      ...readVitals(feed),
     }
     redis
       .call('HSET', key, feed, JSON.stringify(status))
@@ -77,8 +100,12 @@ export function createStatusBoard(
       states.set(feed, reason === undefined ? rest : { ...rest, trouble: reason })
       publish(feed)
     },
+    measure(feed, read) {
+      measurements.set(feed, read)
+    },
     remove(feed) {
       states.delete(feed)
+      measurements.delete(feed)
       redis.call('HDEL', key, feed).catch((error: unknown) => log.debug({ err: error, feed }, 'could not unpublish'))
     },
     stop() {

@@ -13,6 +13,7 @@ import { createLeaseClock } from './lease-clock.ts'
 import { createLedger } from './ledger.ts'
 import type { StatusBoard } from './status-board.ts'
 import type { Store } from './store.ts'
+import { createVitals } from './vitals.ts'
 
 /** How long a writer's lease lasts unless renewed, and how often others ask for it at least; ms. */
 const defaultLeaseMs = 10_000
@@ -115,6 +116,8 @@ async function write(
     ...(claim.note === '' ? {} : (JSON.parse(claim.note) as Partial<FeedNote>)),
   }
   let health = 'syncing'
+  const vitals = createVitals(clock)
+  deps.board.measure(feedId, vitals.read)
 
   const lives = createLeaseClock({
     isSynced: () => health === 'synced',
@@ -126,6 +129,7 @@ async function write(
     known,
     normalizer,
     history: note.history,
+    mayLeave: mayLeave(watched),
     encoder: createEventEncoder(deps.cluster, watched, normalizer.kind),
     onLife: lives.set,
   })
@@ -144,6 +148,8 @@ async function write(
     clock,
     ...(deps.limits === undefined ? {} : { limits: deps.limits }),
     onLost: lose,
+    onWaiting: vitals.waiting,
+    onStored: vitals.stored,
     onTrouble: (reason) => deps.board.trouble(feedId, reason),
     onDeadLetter: (bytes) => {
       log.error({ bytes: bytes.length }, 'the API server sent what cannot be read; kept as a dead letter')
@@ -159,9 +165,10 @@ async function write(
     cursor: claim.resourceVersion,
     clusterUid: note.clusterUid,
     unfinished: note.unfinished,
-    sink: feed,
+    sink: vitals.observe(feed),
     report(state, reason) {
       health = state
+      vitals.synced(state === 'synced')
       deps.board.set(feedId, state, reason)
     },
     clock,
@@ -205,6 +212,12 @@ async function write(
       .release(claim.fence)
       .catch((error: unknown) => log.debug({ err: error }, 'could not release the claim'))
   }
+}
+
+/** Whether an object can leave the selector while it lives: its namespace and name are for ever. */
+function mayLeave({ labelSelector, fieldSelector }: WatchedResource): boolean {
+  const fields = (fieldSelector ?? '').split(',').filter(Boolean)
+  return Boolean(labelSelector) || fields.some((field) => !/^metadata\.(?:namespace|name)\s*!?=/.test(field.trim()))
 }
 
 /** Asks the API server itself whether a version is still the newest of its object. */

@@ -34,8 +34,11 @@ interface Told {
 }
 
 /** Starts a reflector of Pods on a scripted server; probes are answered by themselves. */
-async function start(script: Script, options: { cursor?: string; path?: string; newest?: string } = {}): Promise<Told> {
-  const { cursor = '', path = '/api/v1/pods', newest = '100000' } = options
+async function start(
+  script: Script,
+  options: { cursor?: string; path?: string; newest?: string; leastTimeoutSeconds?: number; random?: number } = {},
+): Promise<Told> {
+  const { cursor = '', path = '/api/v1/pods', newest = '100000', leastTimeoutSeconds = 300 } = options
   server = await startScriptedServer((asked, response) => {
     if (asked.path.endsWith('/kube-system')) return sendJson(response, 200, { metadata: { uid: 'c' } })
     if (asked.query.get('limit') === '1') return sendJson(response, 200, { metadata: { resourceVersion: newest } })
@@ -70,7 +73,8 @@ async function start(script: Script, options: { cursor?: string; path?: string; 
     clusterUid: 'c',
     sink,
     // The shortest back-off: chance decides it, and here chance is always nought.
-    random: () => 0,
+    random: () => options.random ?? 0,
+    leastTimeoutSeconds,
     report(health, reason) {
       told.health.push(health)
       told.reasons.push(reason)
@@ -306,4 +310,58 @@ it('R12 R23 sends exactly the parameters that the server expects', async () => {
   expect(resumed).toEqual({ watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: '300', resourceVersion: '9' })
   expect(server.asked[2]?.headers.authorization).toBe('Bearer secret')
   expect(told.health).toEqual(['syncing', 'synced'])
+})
+
+it.each([
+  [0, '60'],
+  [0.999, '119'],
+])(
+  'R29 keeps watches short where the least timeout is configured: at chance %d it lasts %s s',
+  async (random, seconds) => {
+    await start(inTurn(end(marker('9')), stay()), { leastTimeoutSeconds: 60, random })
+    await expect.poll(() => server.asked.filter(({ query }) => query.get('watch')).length, soon).toBeGreaterThan(0)
+    const watch = server.asked.find(({ query }) => query.get('watch'))
+    expect(watch?.query.get('timeoutSeconds')).toBe(seconds)
+  },
+)
+
+it('R4 R9 takes a list whose server ignores the limit', async () => {
+  const items = Array.from({ length: 1500 }, (_, n) => pod(`p${n}`, n + 1))
+  const told = await start(({ query }, response) => {
+    if (isInitial(query)) sendStatus(response, 422, 'Invalid')
+    else if (query.get('watch')) stay()(response)
+    else sendJson(response, 200, { kind: 'PodList', metadata: { resourceVersion: '5000' }, items })
+  })
+  await expect.poll(() => told.commits.map(({ names }) => names.length), soon).toEqual([1500])
+  expect(server.asked.filter(({ query }) => query.get('limit') === '500').length).toBe(1)
+})
+
+it('R25 never takes the version "0" for a cursor: a watch from there begins anywhere', async () => {
+  const versions = ['0', '9']
+  const told = await start(({ query }, response) => {
+    if (isInitial(query)) sendStatus(response, 422, 'Invalid')
+    else if (query.get('watch')) stay()(response)
+    else sendJson(response, 200, { kind: 'PodList', metadata: { resourceVersion: versions.shift() }, items: [] })
+  })
+  await expect.poll(() => told.commits.map(({ version }) => version), soon).toEqual(['9'])
+  expect(server.asked.map(({ query }) => query.get('resourceVersion'))).not.toContain('0')
+})
+
+it('R48 keeps the beginning of a frame above the cap as a dead letter, and takes a snapshot', async () => {
+  const huge = `{"type":"ADDED","object":{"x":"${'x'.repeat(17 * 1024 * 1024)}`
+  const told = await start(
+    ({ query }, response) => (isInitial(query) ? stay(marker('9'))(response) : end(huge)(response)),
+    { cursor: '5' },
+  )
+  await expect.poll(() => told.commits, { timeout: 20_000 }).toEqual([{ version: '9', gap: 'unreadable', names: [] }])
+  expect(told.dead.map((bytes) => Buffer.from(bytes).toString().slice(0, 24))).toEqual(['{"type":"ADDED","object"'])
+})
+
+it('R78 R79 a stop ends a sleep: nothing is asked any more', async () => {
+  const told = await start((_, response) => sendStatus(response, 500, 'InternalError'), { cursor: '5', random: 0.999 })
+  await expect.poll(() => told.health, soon).toContain('degraded')
+  reflector.stop()
+  const asked = server.asked.length
+  await new Promise((resolve) => setTimeout(resolve, 1200))
+  expect(server.asked.length).toBe(asked)
 })

@@ -330,3 +330,72 @@ it('R39 never lets its cursor pass a change that it did not hand on, whatever ha
     }),
   )
 })
+
+it('R33 needs no bookmarks: without one it resumes from the last object, and waits for its own deadline', () => {
+  const { state } = run(resumed(), [...resume, object('501'), { type: 'closed' }])
+  expect(state).toMatchObject({ name: 'watching', memory: { cursor: '501', bookmarks: false } })
+  expect(silenceLimit(state, 300)).toBe(330_000)
+})
+
+it('R41 R32 takes what is older than the cursor for told before, and never moves back', () => {
+  const open = run(fresh(), watching).state
+  for (const old of [object('499'), object('499', true), bookmark('499')]) {
+    const { state, actions } = run(open, [old])
+    expect(actions).toEqual([])
+    expect(state.memory.cursor).toBe('500')
+  }
+})
+
+it('R81 R82 takes a new snapshot where the last one was written in part, and announces it', () => {
+  const { state, actions } = run(createState('500', 'c', 'expired'), resume)
+  expect(state.name).toBe('streaming')
+  expect(types(actions)).not.toContain('commit')
+  const done = run(state, [bookmark('600', true)])
+  expect(find(done.actions, 'commit')).toEqual({ type: 'commit', resourceVersion: '600', gap: 'expired' })
+  expect(done.state.memory.gap).toBeUndefined()
+})
+
+it('R56 takes a snapshot that is older than the cursor for another history, whatever led to it', () => {
+  const open = run(fresh(), watching).state
+  const { actions } = run(open, [failed({ kind: 'expired' }), bookmark('400', true)])
+  expect(find(actions, 'commit')).toEqual({ type: 'commit', resourceVersion: '400', gap: 'rewound' })
+})
+
+it('R25 R88 never watches from nowhere, and lists only when something was lost', () => {
+  const version = fc.integer({ min: 501, max: 2000 }).map(String)
+  const calm: fc.Arbitrary<Input> = fc.oneof(
+    version.map((v) => object(v)),
+    version.map((v) => bookmark(v)),
+    fc.constant(probed('5000')),
+    fc
+      .constantFrom<Failure['kind']>('busy', 'unauthorized', 'refused', 'network')
+      .map((kind) => failed({ kind } as Failure)),
+    fc.constantFrom<Input>(
+      { type: 'closed' },
+      { type: 'silent' },
+      { type: 'elapsed' },
+      { type: 'overflow' },
+      { type: 'drained' },
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(calm, { maxLength: 80 }), (inputs) => {
+      let state = run(resumed(), resume).state
+      for (const [index, input] of inputs.entries()) {
+        // A day passes between any two of them: no period of silence asks for a resync.
+        const at = { now: env.now + index * 86_400_000, random: 0.5 }
+        let result: ReturnType<typeof step>
+        try {
+          result = step(state, input, at)
+        } catch {
+          // The driver never sends this input in this state; `refuse` says so.
+          continue
+        }
+        state = result.state
+        expect(find(result.actions, 'list')).toBeUndefined()
+        const watch = find(result.actions, 'watch')
+        if (watch !== undefined) expect([watch.initialEvents, watch.resourceVersion > '']).toEqual([false, true])
+      }
+    }),
+  )
+})
