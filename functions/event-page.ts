@@ -1,8 +1,10 @@
-import { formatCursor, type Position } from '../shared/cursor.ts'
+import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
 import { RelayError } from '../shared/errors.ts'
 import { completeEvent } from '../shared/event.ts'
 import type { Matcher } from '../shared/filter/filter.ts'
+import type { Services } from './services.ts'
 import type { Pages } from './streams/pages.ts'
+import { sleep } from './streams/tail.ts'
 
 /** How many entries one request looks at. */
 const scanLimit = 10_000
@@ -20,7 +22,7 @@ export interface EventPage {
  * `next` is always further.
  * @throws RelayError `gone` when the position is no longer kept.
  */
-export async function readEventPage(pages: Pages, start: Position, match: Matcher, limit: number): Promise<EventPage> {
+async function readEventPage(pages: Pages, start: Position, match: Matcher, limit: number): Promise<EventPage> {
   const events: string[] = []
   let { epoch, seq } = start
   let size = 0
@@ -47,4 +49,43 @@ export async function readEventPage(pages: Pages, start: Position, match: Matche
     }
   }
   return { events, next: formatCursor({ epoch, seq }) }
+}
+
+/**
+ * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream.
+ * @throws RelayError `gone`; `unavailable` when too many wait already.
+ */
+export async function waitForPage(
+  { hub }: Pick<Services, 'hub'>,
+  start: Position,
+  wish: { match: Matcher; limit: number; wait: number },
+  signal: AbortSignal,
+): Promise<EventPage> {
+  const end = performance.now() + wish.wait * 1_000
+  let position = start
+  let page = await readEventPage(hub.pages, position, wish.match, wish.limit)
+  if (page.events.length > 0 || wish.wait === 0) return page
+  let news = new AbortController()
+  let isEnding = false
+  const leave = hub.join({
+    wake: () => news.abort(),
+    sweep: () => undefined,
+    end() {
+      isEnding = true
+      news.abort()
+    },
+  })
+  try {
+    while (page.events.length === 0 && !isEnding && !signal.aborted && performance.now() < end) {
+      // News may come while the page is read.
+      const ready = news
+      await sleep(Math.min(end - performance.now(), 1_000), AbortSignal.any([ready.signal, signal]))
+      news = new AbortController()
+      position = parseCursor(page.next)
+      page = await readEventPage(hub.pages, position, wish.match, wish.limit)
+    }
+  } finally {
+    leave()
+  }
+  return page
 }

@@ -60,6 +60,13 @@ export const eventQuery = z.strictObject({
     description:
       'Where to begin: `now` (default of a stream), `start` (default of a page), `state` (streams only: the current objects first), a cursor, or a time in RFC 3339.',
   }),
+  wait: z.coerce.number().int().min(0).max(60).default(0).openapi({
+    type: 'integer',
+    minimum: 0,
+    maximum: 60,
+    default: 0,
+    description: 'Pages only: how many seconds to wait for an event when there is none yet.',
+  }),
   ticket: z.string().max(64).optional().openapi({
     description: 'For browsers, which cannot send a credential with an EventSource: what `POST /v1/tickets` gave.',
   }),

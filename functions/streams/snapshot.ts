@@ -5,7 +5,7 @@ import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
 import { nameKind, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
 import type { StateReader } from '../../shared/state.ts'
 import type { BatchEvent } from './batch.ts'
-import { encodeText, frameState } from './frames.ts'
+import { encodeText, type Format } from './frames.ts'
 import type { Seen } from './subscription.ts'
 
 const pageSize = 200
@@ -16,6 +16,7 @@ export interface SnapshotOptions {
   readonly cluster: string
   readonly resources: readonly WatchedResource[]
   readonly filter: Filter
+  readonly format: Format
   /** Where live reading begins: not after the moment of the first page. */
   readonly start: Position
   readonly now: () => Date
@@ -51,7 +52,7 @@ export function readSnapshot(options: SnapshotOptions): Snapshot {
           for (const { key, seq, data } of page.objects) {
             const event = toEvent(options, resource, data)
             if (match(event) === undefined) continue
-            text += frameState(JSON.stringify(event))
+            text += options.format.state(JSON.stringify(event))
             if (seq <= options.start.seq) continue
             told.set(`${resource.resource} ${key}`, seq)
             until = Math.max(until, seq)

@@ -4,7 +4,7 @@ import type { Filter } from '../../shared/filter/filter.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import type { Batch, BatchEvent } from './batch.ts'
-import { type Format, frameControl, frameHeartbeat, joinBytes } from './frames.ts'
+import { encodeText, type Format, joinBytes } from './frames.ts'
 import type { Hub } from './hub.ts'
 import type { Loss } from './pages.ts'
 import { sleep } from './tail.ts'
@@ -34,9 +34,9 @@ export interface StreamOptions {
 }
 
 /** The message with which a stream says that events are missing and where it goes on. */
-export function frameReset(oldest: Position, reason: Loss): Uint8Array {
+export function frameReset(format: Format, oldest: Position, reason: Loss): string {
   const cursor = formatCursor(oldest)
-  return frameControl('reset', { oldest: cursor, reason }, cursor)
+  return format.control('reset', { oldest: cursor, reason }, cursor)
 }
 
 /**
@@ -151,7 +151,7 @@ export function openStream(
         else {
           position = answer.oldest
           seen = undefined
-          stock = frameReset(answer.oldest, answer.reason)
+          stock = encodeText(frameReset(options.format, answer.oldest, answer.reason))
         }
       }
     } catch (error) {
@@ -194,7 +194,7 @@ export function openStream(
     sweep(now) {
       if (!isWanted && now - handedAt >= limits.stall) cut()
       else if (isWanted && now - handedAt >= limits.heartbeat) {
-        hand(frameHeartbeat(prelude === undefined ? formatCursor(position) : undefined))
+        hand(encodeText(options.format.heartbeat(prelude === undefined ? formatCursor(position) : undefined)))
       }
     },
     end: close,

@@ -1,4 +1,5 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import { formatCursor } from '../../shared/cursor.ts'
 import { invalid } from '../../shared/errors.ts'
 import { parseFilter } from '../../shared/filter/filter.ts'
@@ -125,7 +126,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     const cursor = await readHead(reader)
     const [all, conditions] = await Promise.all([store.all(), health.all()])
     // Set by the guard where callers are known: each sees their own.
-    const owns: AppEnv['Variables']['ownsWebhook'] = c.get('ownsWebhook')
+    const owns = (c as Context as Context<AppEnv>).get('ownsWebhook')
     const rest = all.filter(({ id }) => id > after && (owns?.(id) ?? true))
     const items = rest.slice(0, limit).map((webhook) => viewWebhook(webhook, conditions.get(webhook.id)))
     const last = items.at(-1)

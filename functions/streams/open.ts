@@ -1,0 +1,41 @@
+import type { Filter } from '../../shared/filter/filter.ts'
+import type { Caller } from '../auth/authenticator.ts'
+import type { Services } from '../services.ts'
+import type { Start } from '../start.ts'
+import type { Format } from './frames.ts'
+import { writePrelude } from './prelude.ts'
+import { readSnapshot } from './snapshot.ts'
+import { openStream } from './subscription.ts'
+
+/** What one reader of events wants. */
+export interface Reading {
+  readonly caller: Caller
+  /** Narrowed to what the caller may see. */
+  readonly filter: Filter
+  readonly start: Start
+  readonly format: Format
+  readonly signal: AbortSignal
+  readonly hangUp?: () => void
+}
+
+/**
+ * Opens a stream of events, from its start on and as long as its caller may see them.
+ * @throws RelayError `unavailable` or `too_many` when there are too many.
+ */
+export function openReading(services: Services, reading: Reading): ReadableStream<Uint8Array> {
+  const { cluster, state, resources, now, sessions } = services
+  const { caller, filter, start, format, signal, hangUp } = reading
+  const snapshot = start.withState
+    ? readSnapshot({ state, cluster, resources, filter, format, start: start.position, now })
+    : undefined
+  return openStream(services, {
+    filter,
+    format,
+    start: start.position,
+    prelude: writePrelude(format, start, snapshot),
+    guard: (end) => sessions.open(caller, filter, end),
+    signal,
+    ...(snapshot === undefined ? {} : { seen: snapshot.seen }),
+    ...(hangUp === undefined ? {} : { hangUp }),
+  })
+}

@@ -1,0 +1,22 @@
+import { formatCursor } from '../../shared/cursor.ts'
+import type { Start } from '../start.ts'
+import { encodeText, type Format } from './frames.ts'
+import type { Snapshot } from './snapshot.ts'
+import { frameReset, type Prelude } from './subscription.ts'
+
+/** Says where a stream really begins, then, if asked for, how everything is now. */
+export async function* writePrelude(format: Format, start: Start, snapshot: Snapshot | undefined): Prelude {
+  // Spread out, so that the clients of a process that ended do not all come back in the same second.
+  const retry = format.retry(1_000 + Math.random() * 3_000)
+  const cursor = formatCursor(start.position)
+  if (snapshot === undefined) {
+    const { lost, position } = start
+    const begin = lost === undefined ? format.control('ready', { cursor }, cursor) : frameReset(format, position, lost)
+    yield encodeText(retry + begin)
+    return
+  }
+  // No place before the last object: a client that comes back sooner must get all of them again.
+  yield encodeText(retry + format.control('ready', { cursor }))
+  yield* snapshot.frames
+  yield encodeText(format.control('live', { cursor }, cursor))
+}
