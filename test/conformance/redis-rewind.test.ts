@@ -121,6 +121,11 @@ describe('a Redis whose older data was put back', () => {
     // Nothing happens in the cluster: the watcher finds out by itself.
     await expect.poll(told, { timeout: 10_000 }).toEqual(upTo(9))
     expect((await createLogReader(redis, keys).bounds()).epoch).not.toBe(epoch)
+    const states = async () => {
+      const feeds = Object.values(await redis.hgetall(keys.own('status')))
+      return feeds.map((status) => JSON.parse(status).state)
+    }
+    await expect.poll(states, soon).toEqual(['synced', 'synced'])
   })
 })
 

@@ -113,11 +113,15 @@ function commit(memory: Memory, resourceVersion: string): { memory: Memory; acti
   if (gap !== undefined && announced.gap === undefined && !isSame) announced.gap = gap
   return {
     memory: { ...rest, cursor: resourceVersion, faults: 0, quietCloses: 0 },
-    actions: [
-      { type: 'commit', resourceVersion, ...announced },
-      { type: 'report', health: 'synced' },
-    ],
+    actions: [{ type: 'commit', resourceVersion, ...announced }, inSync],
   }
+}
+
+const inSync: Action = { type: 'report', health: 'synced' }
+
+/** The first line of a watch ends whatever trouble there was before it. */
+function firstHeard(state: { heard: boolean }): Action[] {
+  return state.heard ? [] : [inSync]
 }
 
 type Waiting = Of<State, 'waiting', 'name'>
@@ -217,7 +221,10 @@ const table: Table = {
       // A watch in the server's future gives no error and no events, for ever (R55, R56).
       const isFuture = order !== undefined && order < 0
       const next = isOther || isFuture ? relist(memory, 'rewound', '', env) : goOn(memory, env)
-      return { state: next.state, actions: [{ type: 'identify', clusterUid: memory.clusterUid }, ...next.actions] }
+      // Resuming reads no list whose end would say so: the server answers, and the cursor lies in its past.
+      const report: Action[] = next.state.name === 'watching' ? [inSync] : []
+      const actions: Action[] = [{ type: 'identify', clusterUid: memory.clusterUid }, ...next.actions, ...report]
+      return { state: next.state, actions }
     },
     failed(state, { failure }, env) {
       // Whoever may not list may still watch; the watch itself will tell.
@@ -306,12 +313,13 @@ const table: Table = {
 
   watching: {
     object(state, { resourceVersion, gone }) {
-      if (isPast(state.memory, resourceVersion)) return ignore({ ...state, heard: true })
-      return { state: heard(state, resourceVersion, false), actions: [{ type: 'emit', gone }] }
+      if (isPast(state.memory, resourceVersion)) return keep({ ...state, heard: true }, firstHeard(state))
+      return { state: heard(state, resourceVersion, false), actions: [{ type: 'emit', gone }, ...firstHeard(state)] }
     },
     bookmark(state, { resourceVersion }) {
-      if (isPast(state.memory, resourceVersion)) return ignore({ ...state, heard: true })
-      return { state: heard(state, resourceVersion, true), actions: [{ type: 'advance', resourceVersion }] }
+      if (isPast(state.memory, resourceVersion)) return keep({ ...state, heard: true }, firstHeard(state))
+      const actions: Action[] = [{ type: 'advance', resourceVersion }, ...firstHeard(state)]
+      return { state: heard(state, resourceVersion, true), actions }
     },
     closed(state, _, env) {
       const { memory } = state
