@@ -18,7 +18,7 @@ export const revalidate: readonly [MiddlewareHandler, MiddlewareHandler] = [
     const isPersonal = c.req.header('authorization') !== undefined || c.req.header('cookie') !== undefined
     const shared = `public, max-age=${fresh}, stale-while-revalidate=${stale}`
     c.res.headers.set('cache-control', isPersonal ? 'private, no-cache' : shared)
-    c.res.headers.set('vary', 'authorization, cookie')
+    c.res.headers.append('vary', 'authorization, cookie')
   },
   etag(),
 ]

@@ -1,4 +1,6 @@
+import { isCovered } from '../shared/access.ts'
 import type { LeaseData } from '../shared/lease.ts'
+import type { Caller } from './auth/authenticator.ts'
 import type { Services } from './services.ts'
 
 /** The Pod that an identity belongs to, where it is known. */
@@ -20,18 +22,25 @@ const election = /^(.+)_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 /**
  * Finds out which Pods and nodes hold Leases, as far as an identity tells and the object is known: a Pod of that name in the
  * Lease's own namespace, or a node of that name. Hints, since nothing keeps two things from having one name.
+ * @param caller who is told only of what they may see.
  * @returns one for each Lease, in order.
  */
 export async function resolveHolders(
-  { state, resources }: Pick<Services, 'state' | 'resources'>,
+  { state, resources, authenticator }: Pick<Services, 'state' | 'resources' | 'authenticator'>,
+  caller: Caller,
   leases: readonly Pick<LeaseData, 'namespace' | 'holder' | 'owner'>[],
 ): Promise<HolderHints[]> {
   const names = leases.map(({ holder }) => (holder === null ? undefined : (election.exec(holder)?.[1] ?? holder)))
   const knows = (plural: string) => resources.some(({ group, resource }) => group === '' && resource === plural)
   const find = async <Data>(plural: string, keyOf: (name: string, index: number) => string) => {
-    const keys = names.flatMap((name, index) => (name === undefined ? [] : [keyOf(name, index)]))
-    const found = knows(plural) ? await state.find<Data>(plural, [...new Set(keys)]) : []
-    return new Map(found.map(({ key, data }) => [key, data]))
+    const keys = new Set(names.flatMap((name, index) => (name === undefined ? [] : [keyOf(name, index)])))
+    if (keys.size === 0 || !knows(plural)) return new Map<string, Data>()
+    const namespaces = new Set([...keys].map(namespaceOf))
+    const grants = authenticator.isNeeded
+      ? await authenticator.grant(caller, { resource: [plural], namespace: [...namespaces].filter(Boolean) })
+      : undefined
+    const visible = [...keys].filter((key) => grants === undefined || isCovered(grants, plural, namespaceOf(key)))
+    return new Map((await state.find<Data>(plural, visible)).map(({ key, data }) => [key, data]))
   }
   const podKey = (name: string, index: number) => `${leases[index]?.namespace}/${name}`
   const [pods, nodes] = await Promise.all([
@@ -50,4 +59,8 @@ export async function resolveHolders(
     const isNode = nodes.has(`/${name}`) || (owner?.kind === 'Node' && owner.name === holder)
     return isNode ? { holderNode: name } : {}
   })
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'))
 }

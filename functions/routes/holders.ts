@@ -42,7 +42,7 @@ export function mountHolders(app: OpenAPIHono<AppEnv>, services: Services): void
       throw new RelayError('not_found', `${JSON.stringify(identity)} holds no Lease, and held none that is remembered.`)
     }
     const held = (await state.find<LeaseData>(leases, keys)).map(({ data }) => data)
-    const hints = await resolveHolders(services, held)
+    const hints = await resolveHolders(services, c.get('caller'), held)
     const holds = held.map((data, index) => ({ ...viewLease(data), ...hints[index] }))
     const { items, next } = pageTerms(undefined, ended, { ...query, ...readSpan(query) })
     return c.json({ identity, holds, held: items, ...(next === undefined ? {} : { next }), cursor }, 200)

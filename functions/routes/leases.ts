@@ -69,14 +69,14 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
     const accepts = ({ holder, expired }: LeaseData) =>
       (holders?.has(holder) ?? true) && (query.expired === undefined || query.expired === expired)
     const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts)
-    const hints = await resolveHolders(services, items)
+    const hints = await resolveHolders(services, c.get('caller'), items)
     return c.json({ items: items.map((item, index) => ({ ...viewLease(item), ...hints[index] })), ...rest }, 200)
   })
   app.openapi(getRoute, async (c) => {
     const { namespace, name } = c.req.valid('param')
     const found = await state.get<LeaseData>(leases, namespace, name)
     if (found === undefined) throw new RelayError('not_found', `There is no Lease ${namespace}/${name}.`)
-    const [hints] = await resolveHolders(services, [found.data])
+    const [hints] = await resolveHolders(services, c.get('caller'), [found.data])
     return c.json({ ...viewLease(found.data), ...hints }, 200)
   })
   app.openapi(holdersRoute, async (c) => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createApiKeyStore } from '../../shared/api-key.ts'
 import type { EndedTerm, OpenTerm } from '../../shared/lease.ts'
-import { type SampleWriter, type Serving, startServing } from './serving.ts'
+import { keys, type SampleWriter, type Serving, startServing } from './serving.ts'
 
 let serving: Serving
 let leases: SampleWriter
@@ -197,6 +198,26 @@ describe('current leases', () => {
     expect(mine.headers.get('vary')).toContain('authorization')
     expect((await get('/v1/leases/shop/nope')).headers.get('cache-control')).toBe('no-store')
   })
+})
+
+it('tells whoever may see Leases and no Pods nothing about Pods', async () => {
+  const guarded = await startServing({ auth: { mode: 'keys' } })
+  const store = createApiKeyStore(guarded.client, keys)
+  const createKey = async (resources: string[]) => {
+    const grants = [{ namespaces: ['shop'], resources }]
+    return (await store.create({ tenant: 't', grants, actions: ['read'], createdAt: now })).key
+  }
+  await (await guarded.createWriter('pods')).append({ name: 'ledger-0', node: 'node-7' })
+  await (await guarded.createWriter('leases')).append({ name: 'ledger', holder: 'ledger-0', expired: false })
+  const read = async (key: string) => {
+    const answer = await fetch(`${guarded.url}/v1/leases/shop/ledger`, { headers: { authorization: `Bearer ${key}` } })
+    return (await answer.json()) as { holderPod?: object }
+  }
+  expect((await read(await createKey(['leases', 'pods']))).holderPod).toMatchObject({ name: 'ledger-0' })
+  const narrow = await read(await createKey(['leases']))
+  expect(narrow).toMatchObject({ holder: 'ledger-0' })
+  expect(JSON.stringify(narrow)).not.toMatch(/holderPod|node-7/)
+  await guarded.stop()
 })
 
 it('is described in the OpenAPI document', async () => {
