@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util'
 import type { Bench } from './bench.ts'
 import { ingest } from './ingest.ts'
 import { formatJson, formatRow, heading } from './table.ts'
+import { webhooks } from './webhooks.ts'
 
-const benches: readonly Bench[] = [ingest]
+const benches: readonly Bench[] = [ingest, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
