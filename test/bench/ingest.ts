@@ -6,6 +6,7 @@ import { type Bench, type BenchOptions, median, type Row } from './bench.ts'
 import { type Child, startChild } from './ingest/child.ts'
 import { type Contender, createPeer, createRelay, kubectl, type Race } from './ingest/contenders.ts'
 import type { Order } from './ingest/file-server.ts'
+import { measureState } from './ingest/state.ts'
 import type { Workload } from './ingest/workload.ts'
 
 const firstVersion = 2_000_000_000
@@ -24,6 +25,7 @@ export const ingest: Bench = {
       const url = `http://127.0.0.1:${port}`
       yield* race(server, url, options, 'pods', 20_000, checkPods)
       yield* race(server, url, options, 'leases', 100_000, checkLeases)
+      if ('state'.includes(options.only)) yield* measureState(server, url, tell)
     } finally {
       await server.end()
     }

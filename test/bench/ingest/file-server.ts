@@ -27,6 +27,7 @@ const listVersion = 1_000_000_000
 let initial: Body | undefined
 let changes: Body | undefined
 let released = 0
+let snapshots = 0
 let isForgetful = false
 const watching = new Set<{ socket: Socket; next: number }>()
 
@@ -63,11 +64,16 @@ const bookmark = (kind: string, version: number) =>
     },
   })}\n`
 
+/** Later than any object of the snapshot, changed ones too, and another for each snapshot. */
+function snapshotVersion(): number {
+  return listVersion + snapshots * 2 * (initial?.offsets.length ?? 0)
+}
+
 async function watch(socket: Socket, query: URLSearchParams, kind: string): Promise<void> {
   socket.write(begin)
   if (query.get('sendInitialEvents') === 'true') {
     if (initial !== undefined) await send(socket, initial, 0, initial.offsets.length - 1)
-    socket.write(chunk(bookmark(kind, listVersion + (initial?.offsets.length ?? 0))))
+    socket.write(chunk(bookmark(kind, snapshotVersion())))
   } else if (isForgetful) {
     isForgetful = false
     const status = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' }
@@ -129,6 +135,7 @@ process.on('message', (order: Order) => {
   switch (order.type) {
     case 'initial':
       initial = createBody(order.workload)
+      snapshots++
       break
     case 'changes':
       changes = createBody(order.workload)

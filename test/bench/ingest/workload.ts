@@ -18,6 +18,8 @@ export interface Workload {
   frames: number
   /** The first frame's resourceVersion. All have ten digits, so that every frame of one template has the same length. */
   firstVersion: number
+  /** Every so many objects have a later version, and are the changed ones of a second list. */
+  changedEvery?: number
 }
 
 const recordings = new URL('../../recordings/', import.meta.url)
@@ -61,7 +63,8 @@ export function createBody(workload: Workload): Body {
     }
     fill(template.names, object.toString(36).padStart(5, '0'))
     fill(template.uids, object.toString(16).padStart(12, '0'))
-    fill(template.versions, String(workload.firstVersion + frame))
+    const isChanged = workload.changedEvery !== undefined && frame % workload.changedEvery === 0
+    fill(template.versions, String(workload.firstVersion + frame + (isChanged ? workload.frames : 0)))
     const moment = String(frame % 600_000).padStart(6, '0')
     fill(template.seconds, moment.slice(0, 2))
     fill(template.times, `${moment.slice(0, 2)}.${moment.slice(2)}`)
