@@ -1,6 +1,6 @@
-import { Agent } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
-import type { Attempt } from '../../shared/webhook/delivery.ts'
+import type { Attempt, AttemptError } from '../../shared/webhook/delivery.ts'
 import { parseRetryAfter } from '../../shared/webhook/schedule.ts'
 import { classifyFailure, classifyStatus } from './classify.ts'
 import { createGuardedConnector, type Resolve } from './connect.ts'
@@ -43,10 +43,6 @@ export interface SenderOptions {
 const readLimit = 64 * 1024
 const keepLimit = 1024
 
-class DeadlineError extends Error {
-  override readonly name = 'DeadlineError'
-}
-
 /** Creates a sender with a pool of kept-alive connections per origin. It follows no redirect and unpacks no body. */
 export function createSender(options: SenderOptions): Sender {
   const { policy, deadline, now } = options
@@ -63,67 +59,83 @@ export function createSender(options: SenderOptions): Sender {
   })
 
   return {
-    async send({ url, headers, body }, signal) {
+    send({ url, headers, body }, signal) {
       const at = now()
       const started = performance.now()
-      const ending = new AbortController()
-      const timer = setTimeout(() => ending.abort(new DeadlineError(`no answer within ${deadline} ms`)), deadline)
-      const onStop = () => ending.abort(signal.reason)
-      signal.addEventListener('abort', onStop, { once: true })
-      const conclude = (outcome: Omit<Attempt, 'at' | 'latencyMs'>): Attempt => ({
-        at,
-        latencyMs: Math.round(performance.now() - started),
-        ...outcome,
-      })
-      let status: number | undefined
-      const kept: Buffer[] = []
-      try {
-        signal.throwIfAborted()
-        const answer = await agent.request({
-          origin: url.origin,
-          path: url.pathname + url.search,
-          method: 'POST',
-          headers,
-          body,
-          signal: ending.signal,
-        })
-        status = answer.statusCode
-        // Without a listener, destroying the rest of a body would be an uncaught error.
-        answer.body.on('error', () => undefined)
+      return new Promise<Sent>((resolve, reject) => {
+        let controller: Dispatcher.DispatchController | undefined
+        let isDone = false
+        let status: number | undefined
+        let wish: string | string[] | undefined
         let length = 0
-        for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-          if (length < keepLimit) kept.push(chunk.subarray(0, keepLimit - length))
-          length += chunk.length
-          if (length >= readLimit) break
+        const kept: Buffer[] = []
+
+        const finish = (): boolean => {
+          if (isDone) return false
+          isDone = true
+          clearTimeout(timer)
+          signal.removeEventListener('abort', onStop)
+          return true
         }
-        const error = classifyStatus(status)
-        const response = textOf(kept)
-        const attempt = conclude({
-          status,
-          ...(error === undefined ? {} : { error, detail: `answered ${status}` }),
-          ...(response === '' ? {} : { response }),
-        })
-        const wish = throttling.includes(status) ? answer.headers['retry-after'] : undefined
-        const retryAfter = typeof wish === 'string' ? parseRetryAfter(wish, now()) : undefined
-        return retryAfter === undefined ? { attempt } : { attempt, retryAfter }
-      } catch (error) {
-        if (signal.aborted) throw signal.reason
-        const isLate = ending.signal.aborted
-        const kind = isLate ? 'timeout' : status === undefined ? classifyFailure(error) : 'body'
-        const response = textOf(kept)
-        const detail = describe(isLate ? ending.signal.reason : error)
-        return {
-          attempt: conclude({
-            ...(status === undefined ? {} : { status }),
-            error: kind,
-            detail,
-            ...(response === '' ? {} : { response }),
-          }),
+        const describeAnswer = () => {
+          const response = textOf(kept)
+          return { ...(status === undefined ? {} : { status }), ...(response === '' ? {} : { response }) }
         }
-      } finally {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', onStop)
-      }
+        const answered = () => {
+          if (status === undefined || !finish()) return
+          const error = classifyStatus(status)
+          const failure = error === undefined ? {} : { error, detail: `answered ${status}` }
+          const attempt = { at, latencyMs: Math.round(performance.now() - started), ...describeAnswer(), ...failure }
+          const retryAfter =
+            typeof wish === 'string' && throttling.includes(status) ? parseRetryAfter(wish, now()) : undefined
+          resolve(retryAfter === undefined ? { attempt } : { attempt, retryAfter })
+        }
+        const failed = (error: AttemptError, detail: string) => {
+          if (!finish()) return
+          const latencyMs = Math.round(performance.now() - started)
+          resolve({ attempt: { at, latencyMs, ...describeAnswer(), error, detail } })
+        }
+        /** Ends what is under way; what still waits for a connection is ended when its turn comes. */
+        const cut = () => controller?.abort(new Error('no more is read'))
+
+        const timer = setTimeout(() => {
+          failed('timeout', `no answer within ${deadline} ms`)
+          cut()
+        }, deadline)
+        const onStop = () => {
+          if (finish()) reject(signal.reason)
+          cut()
+        }
+        if (signal.aborted) return onStop()
+        signal.addEventListener('abort', onStop, { once: true })
+
+        agent.dispatch(
+          { origin: url.origin, path: url.pathname + url.search, method: 'POST', headers, body },
+          {
+            onRequestStart(given) {
+              controller = given
+              if (isDone) cut()
+            },
+            onResponseStart(_, statusCode, answerHeaders) {
+              // What precedes an answer, such as 103, is none.
+              if (statusCode < 200) return
+              status = statusCode
+              wish = answerHeaders['retry-after']
+            },
+            onResponseData(_, chunk) {
+              if (length < keepLimit) kept.push(Buffer.from(chunk.subarray(0, keepLimit - length)))
+              length += chunk.length
+              if (length < readLimit) return
+              answered()
+              cut()
+            },
+            onResponseEnd: answered,
+            onResponseError(_, error) {
+              failed(status === undefined ? classifyFailure(error) : 'body', describe(error))
+            },
+          },
+        )
+      })
     },
     async close() {
       await agent.destroy()
