@@ -6,6 +6,7 @@ import { type Bench, type BenchOptions, median, type Row } from './bench.ts'
 import { type Child, startChild } from './ingest/child.ts'
 import { type Contender, createPeer, createRelay, kubectl, type Race } from './ingest/contenders.ts'
 import type { Order } from './ingest/file-server.ts'
+import { measureLatency } from './ingest/latency.ts'
 import { measureState } from './ingest/state.ts'
 import type { Workload } from './ingest/workload.ts'
 
@@ -25,6 +26,7 @@ export const ingest: Bench = {
       const url = `http://127.0.0.1:${port}`
       yield* race(server, url, options, 'pods', 20_000, checkPods)
       yield* race(server, url, options, 'leases', 100_000, checkLeases)
+      if ('latency'.includes(options.only)) yield* measureLatency(server, url, tell)
       if ('state'.includes(options.only)) yield* measureState(server, url, tell)
     } finally {
       await server.end()

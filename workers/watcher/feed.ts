@@ -168,7 +168,11 @@ export function createFeed(deps: {
   return {
     stage(object: KubeObject) {
       const data = normalizer.read(object)
-      staged.set(keyOf(data), createKnown(data))
+      const key = keyOf(data)
+      const found = createKnown(data)
+      const known = ledger.get(key)
+      // Most of a large list is known already, and need not be in memory twice while it comes.
+      staged.set(key, known?.json === found.json ? known : found)
     },
     unstage(object: KubeObject) {
       staged.delete(keyOf(normalizer.read(object)))

@@ -25,6 +25,8 @@ export interface Ledger {
   expire(key: string, resourceVersion: string, now: number): void
   /** Compares a snapshot with what is known; yields after every object, so that it can be spread over batches. */
   reconcile(snapshot: Snapshot, now: number): Generator<void>
+  /** What is known of an object. */
+  get(key: string): Known | undefined
   /** The operations since the last call. Of one object's states only the last is among them. */
   take(): Operation[]
   /** How many events and states wait to be taken. */
@@ -163,6 +165,7 @@ export function createLedger(deps: {
         yield
       }
     },
+    get: (key) => known.get(key),
     take() {
       const operations = [...appends, ...states.values()]
       appends = []

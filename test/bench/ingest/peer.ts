@@ -12,8 +12,8 @@ function count(): void {
 }
 
 /** Splits at newlines and parses: no less work can tell what happened. */
-function parseOnly(take: (frame: unknown) => void): void {
-  request(`${server}${path}?watch=true&resourceVersion=1000000000`, (response) => {
+function parseOnly(take: (frame: unknown) => void, query = 'resourceVersion=1000000000'): void {
+  request(`${server}${path}?watch=true&${query}`, (response) => {
     let rest: Buffer | undefined
     response.on('data', (chunk: Buffer) => {
       const bytes = rest === undefined ? chunk : Buffer.concat([rest, chunk])
@@ -36,6 +36,9 @@ function loadConfig(): KubeConfig {
 switch (peer) {
   case 'bare-parse':
     parseOnly(count)
+    break
+  case 'bare-parse-list':
+    parseOnly(count, 'sendInitialEvents=true')
     break
   case 'bare-append': {
     const redis = new Redis(redisUrl)

@@ -1,0 +1,34 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+/** A process of this benchmark, which speaks by messages. */
+export interface Child {
+  send(message: object): void
+  /** The next message of a type. */
+  hear<Message>(type: string): Promise<Message>
+  end(): Promise<void>
+}
+
+/** Starts a file of this folder. */
+export function startChild(file: string, args: readonly string[], flags: readonly string[] = []): Child {
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  const child: ChildProcess = fork(path, args, { execArgv: [...flags], serialization: 'advanced' })
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return {
+    send: (message) => void child.send(message),
+    hear: <Message>(type: string) =>
+      new Promise<Message>((resolve, reject) => {
+        const listen = (message: { type: string }) => {
+          if (message.type !== type) return
+          child.off('message', listen)
+          resolve(message as Message)
+        }
+        child.on('message', listen)
+        child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)))
+      }),
+    async end() {
+      child.disconnect()
+      await exited
+    },
+  }
+}
