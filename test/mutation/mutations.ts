@@ -19,6 +19,7 @@ const watcher = 'workers/watcher/watcher.ts'
 const leaseClock = 'workers/watcher/lease-clock.ts'
 const reader = 'shared/log/reader.ts'
 const filter = 'shared/filter/filter.ts'
+const clauses = 'shared/filter/clauses.ts'
 
 /** Bugs that somebody might write; each must be noticed by the tests. */
 export const mutations: readonly Mutation[] = [
@@ -140,8 +141,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'skip a frame of an unknown type',
     file: reflector,
-    from: 'throw new ProtocolError(`unknown watch event type ${JSON.stringify(type)}`)',
-    to: 'return undefined',
+    from: 'throw new ProtocolError(`unknown watch event type',
+    to: 'if (type !== undefined) return undefined\n        throw new ProtocolError(`unknown watch event type',
   },
   { name: 'take a deletion for a change', file: reflector, from: "gone: type === 'DELETED' }", to: 'gone: false }' },
   {
@@ -236,7 +237,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'not tell that an object left the scope',
-    file: filter,
+    file: clauses,
     from: "return before ? 'left' : undefined",
     to: 'return undefined',
   },
