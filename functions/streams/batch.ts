@@ -3,7 +3,7 @@ import type { RelayEvent } from '../../shared/event.ts'
 import type { Scope } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
 import { encodeText, type Format, joinBytes } from './frames.ts'
-import type { View } from './view.ts'
+import type { View, Views } from './view.ts'
 
 /** Some successive entries of the log, each parsed at most once and written at most once per format, for all readers. */
 export interface Batch {
@@ -31,8 +31,11 @@ export interface BatchEvent {
   readonly event: RelayEvent
 }
 
-/** Wraps entries that follow one another without a gap; there is at least one. */
-export function createBatch(epoch: string, entries: readonly LogEntry[]): Batch {
+/**
+ * Wraps entries that follow one another without a gap; there is at least one.
+ * @param views those who will ask for most of it: asked once for all of them, which costs less than each by itself.
+ */
+export function createBatch(epoch: string, entries: readonly LogEntry[], views?: Pick<Views, 'route'>): Batch {
   const events = entries.map((entry) => createEvent(epoch, entry))
   const buffers = new Map<View, Uint8Array>()
   const wholes = new Map<Format, Uint8Array>()
@@ -57,16 +60,24 @@ export function createBatch(epoch: string, entries: readonly LogEntry[]): Batch 
     }
     return bytes
   }
+  let known: ReturnType<Views['route']> | undefined
+  const see = (view: View): [BatchEvent, Scope][] => {
+    if (views !== undefined) {
+      known ??= views.route(events)
+      // Views that came later were not asked.
+      if (view.born <= known.born) return known.routed.get(view) ?? []
+    }
+    const seen: [BatchEvent, Scope][] = []
+    for (const item of events) {
+      const scope = view.match?.(item.event)
+      if (scope !== undefined) seen.push([item, scope])
+    }
+    return seen
+  }
   const choose = (view: View): Uint8Array => {
     if (view.match === undefined) return whole(view.format)
-    const chosen: [BatchEvent, Scope][] = []
-    let isWhole = true
-    for (const item of events) {
-      const scope = view.match(item.event)
-      if (scope !== undefined) chosen.push([item, scope])
-      isWhole &&= scope === 'in'
-    }
-    if (isWhole) return whole(view.format)
+    const chosen = see(view)
+    if (chosen.length === events.length && chosen.every(([, scope]) => scope === 'in')) return whole(view.format)
     return joinBytes(chosen.map(([item, scope]) => frame(view.format, item, scope)))
   }
 
@@ -96,6 +107,7 @@ export function createBatch(epoch: string, entries: readonly LogEntry[]): Batch 
     forget() {
       buffers.clear()
       wholes.clear()
+      known = undefined
       frames.clear()
     },
   }

@@ -57,6 +57,7 @@ export function createHub(deps: {
 }): Hub {
   const { limits } = deps
   const subscribers = new Set<Subscriber>()
+  const views = createViews()
   const ring = createRing(limits.ring)
   let head: Position | undefined
   let waiting: LogEntry[] = []
@@ -72,7 +73,7 @@ export function createHub(deps: {
     clearTimeout(flushTimer)
     flushTimer = undefined
     if (waiting.length === 0 || head === undefined) return
-    const batch = createBatch(head.epoch, waiting)
+    const batch = createBatch(head.epoch, waiting, views)
     waiting = []
     head = { epoch: head.epoch, seq: batch.to }
     ring.push(batch)
@@ -132,7 +133,7 @@ export function createHub(deps: {
   }
 
   return {
-    views: createViews(),
+    views,
     pages: createPages(deps.reader),
     join(subscriber) {
       if (isDraining) throw new RelayError('unavailable', 'The relay is shutting down.', { retryAfter: 1 })

@@ -1,10 +1,15 @@
 import { compileFilter, type Filter, type Matcher } from '../../shared/filter/filter.ts'
+import type { BatchEvent } from './batch.ts'
 import type { Format } from './frames.ts'
+import { createViewIndex, type Routed } from './view-index.ts'
 
 /** What a group of subscribers sees: one filter, compiled once, in one format. Equal wishes share one view. */
 export interface View {
   readonly key: string
   readonly format: Format
+  readonly filter: Filter
+  /** When it was first taken, counted in views. */
+  readonly born: number
   /** Absent when everything passes. */
   readonly match?: Matcher
 }
@@ -14,10 +19,14 @@ export interface Views {
   /** Gives the view of a filter; each one taken is to be released. */
   acquire(filter: Filter, format: Format): View
   release(view: View): void
+  /** What the present views see of some events, and up to which view this holds. */
+  route(events: readonly BatchEvent[]): { routed: Routed; born: number }
 }
 
 /** Creates an empty set of views. */
 export function createViews(): Views {
+  const index = createViewIndex()
+  let born = 0
   const used = new Map<string, { view: View; readers: number }>()
   return {
     acquire(filter, format) {
@@ -28,13 +37,17 @@ export function createViews(): Views {
         return found.view
       }
       const isEmpty = Object.keys(filter).length === 0
-      const view = { key, format, ...(isEmpty ? {} : { match: compileFilter(filter) }) }
+      const view = { key, format, filter, born: ++born, ...(isEmpty ? {} : { match: compileFilter(filter) }) }
+      if (!isEmpty) index.add(view)
       used.set(key, { view, readers: 1 })
       return view
     },
+    route: (events) => ({ routed: index.route(events), born }),
     release(view) {
       const found = used.get(view.key)
-      if (found !== undefined && --found.readers === 0) used.delete(view.key)
+      if (found === undefined || --found.readers > 0) return
+      used.delete(view.key)
+      index.remove(view)
     },
   }
 }

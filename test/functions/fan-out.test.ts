@@ -140,3 +140,39 @@ test('a thousand readers that come back at once cost a few reads', async () => {
   )
   expect(log.reads).toBeLessThan(20)
 })
+
+test('many different filters see through the index what each sees by itself', () => {
+  const values = fc.subarray(['a', 'b', 'c', '!a', 'a*'], { minLength: 1 })
+  const filters = fc.record({ namespace: values, name: values, resource: fc.constant(['pods']) }, { requiredKeys: [] })
+  const event = fc.record({
+    namespace: fc.constantFrom('a', 'b', 'ab'),
+    name: fc.constantFrom('a', 'c'),
+    isGap: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(
+      fc.array(filters, { maxLength: 12 }),
+      fc.array(event, { minLength: 1 }),
+      fc.nat(12),
+      (all, told, late) => {
+        const views = createViews()
+        const early = all.slice(0, late).map((filter) => views.acquire(filter, sse))
+        const entries = told.map(({ namespace, name, isGap }, i) => ({
+          seq: i + 1,
+          json: JSON.stringify({
+            source: '/x/pods',
+            type: isGap ? 'k8s.relay.gap' : 'k8s.pod.modified',
+            data: { namespace, name, changes: [] },
+          }),
+        }))
+        const indexed = createBatch('e', entries, views)
+        const plain = createBatch('e', entries)
+        for (const view of early) expect(indexed.select(view)).toEqual(plain.select(view))
+        for (const filter of all.slice(late)) {
+          const view = views.acquire(filter, sse)
+          expect(indexed.select(view)).toEqual(plain.select(view))
+        }
+      },
+    ),
+  )
+})

@@ -18,13 +18,15 @@ export function startChild(file: string, args: readonly string[], flags: readonl
     send: (message) => void child.send(message),
     hear: <Message>(type: string) =>
       new Promise<Message>((resolve, reject) => {
+        const fail = () => reject(new Error(`${file} ended`))
         const listen = (message: { type: string }) => {
           if (message.type !== type) return
           child.off('message', listen)
+          child.off('exit', fail)
           resolve(message as Message)
         }
         child.on('message', listen)
-        child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)))
+        child.once('exit', fail)
       }),
     async end() {
       child.disconnect()

@@ -28,23 +28,45 @@ function subscribe(port: number, path: string, isTimed: boolean): Promise<void> 
       if (first.toString('latin1', 9, 12) !== '200') reject(new Error(first.toString()))
       resolve()
     })
-    let tail = Buffer.alloc(0)
-    socket.on('data', (chunk: Buffer) => {
-      const now = performance.timeOrigin + performance.now()
-      const text = tail.length === 0 ? chunk : Buffer.concat([tail, chunk])
-      let at = text.indexOf(mark)
-      let end = 0
-      // A mark at the very end waits for its number.
-      while (at !== -1 && at + tailLength <= text.length) {
-        received++
-        end = at + mark.length
-        if (isTimed) latencies.push(now - Number.parseFloat(text.toString('latin1', end, end + 16)))
-        at = text.indexOf(mark, end)
-      }
-      tail = Buffer.from(text.subarray(at === -1 ? Math.max(end, text.length - mark.length) : at))
-    })
+    socket.on('data', isTimed ? createTimer() : createCounter())
     sockets.push(socket)
   })
+}
+
+/** Counts marks without copying what arrives: only where two chunks meet are a few bytes joined. */
+function createCounter(): (chunk: Buffer) => void {
+  const keep = mark.length - 1
+  let tail: Buffer = Buffer.alloc(0)
+  return (chunk) => {
+    if (tail.length > 0) received += countMarks(Buffer.concat([tail, chunk.subarray(0, keep)]))
+    received += countMarks(chunk)
+    tail = chunk.length >= keep ? Buffer.from(chunk.subarray(-keep)) : Buffer.concat([tail, chunk]).subarray(-keep)
+  }
+}
+
+function countMarks(bytes: Buffer): number {
+  let count = 0
+  for (let at = bytes.indexOf(mark); at !== -1; at = bytes.indexOf(mark, at + mark.length)) count++
+  return count
+}
+
+/** Counts marks, and reads the time behind each. */
+function createTimer(): (chunk: Buffer) => void {
+  let tail: Buffer = Buffer.alloc(0)
+  return (chunk) => {
+    const now = performance.timeOrigin + performance.now()
+    const text = Buffer.concat([tail, chunk])
+    let at = text.indexOf(mark)
+    let end = 0
+    // A mark at the very end waits for its number.
+    while (at !== -1 && at + tailLength <= text.length) {
+      received++
+      end = at + mark.length
+      latencies.push(now - Number.parseFloat(text.toString('latin1', end, end + 16)))
+      at = text.indexOf(mark, end)
+    }
+    tail = text.subarray(at === -1 ? Math.max(end, text.length - mark.length) : at)
+  }
 }
 
 process.on('message', async (message: { type: string; order?: Order }) => {
