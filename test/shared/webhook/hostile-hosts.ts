@@ -1,5 +1,5 @@
 /** Ways to write addresses that no webhook may reach, as they stand in a URL. */
-export const hostileHosts: readonly string[] = [
+const hostileHosts: readonly string[] = [
   // Loopback, in every notation that the URL standard knows.
   '127.0.0.1',
   '127.1',
@@ -96,4 +96,46 @@ export const hostileHosts: readonly string[] = [
   '[1::1]',
   '[4000::1]',
   '[::a00:1]',
+]
+
+/** Addresses that are written below in every notation which some program takes for an address. */
+const inner = [
+  '127.0.0.1',
+  '127.8.9.10',
+  '10.20.30.40',
+  '100.64.1.2',
+  '169.254.169.254',
+  '172.16.5.4',
+  '172.31.255.1',
+  '192.168.100.1',
+  '192.0.0.192',
+  '198.19.0.1',
+  '224.0.0.251',
+  '255.255.255.255',
+]
+
+function notationsOf(address: string): string[] {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
+  const hex = (value: number) => value.toString(16)
+  const word = (high: number, low: number) => hex(high * 256 + low)
+  const mapped = `${word(a, b)}:${word(c, d)}`
+  return [
+    `${((a * 256 + b) * 256 + c) * 256 + d}`,
+    `0x${[a, b, c, d].map((part) => hex(part).padStart(2, '0')).join('')}`,
+    [a, b, c, d].map((part) => `0x${hex(part)}`).join('.'),
+    [a, b, c, d].map((part) => `0${part.toString(8)}`).join('.'),
+    `${a}.${(b * 256 + c) * 256 + d}`,
+    `${a}.${b}.${c * 256 + d}`,
+    `${address}.`,
+    `[::ffff:${address}]`,
+    `[::ffff:${mapped}]`,
+    `[::${address}]`,
+    `[64:ff9b::${mapped}]`,
+    `[2002:${mapped}::1]`,
+  ]
+}
+
+/** The whole corpus: what is listed above, and each inner address in each notation. */
+export const hostileTargets: readonly string[] = [
+  ...new Set([...hostileHosts, ...inner, ...inner.flatMap(notationsOf)]),
 ]

@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { formatCursor } from '../../shared/cursor.ts'
+import type { RelayEvent } from '../../shared/event.ts'
+import { compileFilter } from '../../shared/filter/filter.ts'
+import { createLogReader } from '../../shared/log/reader.ts'
+import { startTestRedis } from '../support/redis.ts'
+import { startReceiver } from '../workers/deliverer/receiver.ts'
+import { createStage, podEvent, until } from '../workers/deliverer/stage.ts'
+
+// Kills whatever delivers, and Redis, again and again under load; then the ledger must be equal to the log × the filters.
+const { values } = parseArgs({ options: { kills: { type: 'string', default: '100' } } })
+const kills = Number(values.kills)
+const program = new URL('../workers/deliverer/worker-process.ts', import.meta.url).pathname
+
+const redis = await startTestRedis({ appendfsync: 'always' })
+const receiver = await startReceiver((response, count) => {
+  setTimeout(() => response.writeHead(count % 17 === 0 ? 500 : 200).end(), 5)
+})
+const stage = await createStage(redis.url)
+const webhooks = [
+  await stage.register(receiver.url),
+  await stage.register(`${receiver.url}?failed`, { filter: { phase: ['Failed'] } }),
+  await stage.register(`${receiver.url}?object`, { ordering: 'object' }),
+  await stage.register(`${receiver.url}?latest`, { ordering: 'latest' }),
+]
+
+let isOver = false
+let appended = 0
+let refused = 0
+const load = (async () => {
+  while (!isOver) {
+    const events = Array.from({ length: 5 }, () =>
+      podEvent(`web-${appended++ % 23}`, appended % 4 ? 'Running' : 'Failed'),
+    )
+    // Redis died in between; what counts is what the log holds in the end.
+    await stage.append(...events).catch(() => refused++)
+    await sleep(20)
+  }
+})()
+
+const workers: ChildProcess[] = []
+const startWorker = () => spawn(process.execPath, [program, redis.url, stage.cluster], { stdio: 'ignore' })
+workers.push(startWorker(), startWorker())
+process.once('exit', () => {
+  for (const worker of workers) worker.kill('SIGKILL')
+})
+let redisKills = 0
+for (let kill = 0; kill < kills; kill++) {
+  await sleep(200 + Math.random() * 600)
+  if (kill % 5 === 4) {
+    await redis.restart()
+    redisKills++
+  } else {
+    const victim = workers.splice(Math.floor(Math.random() * workers.length), 1)[0]
+    const ended = victim === undefined ? undefined : once(victim, 'exit')
+    victim?.kill('SIGKILL')
+    await ended
+    workers.push(startWorker())
+  }
+}
+isOver = true
+await load
+
+const problems: string[] = []
+const reader = createLogReader(stage.redis, stage.keys)
+const { epoch, first, last } = await reader.bounds()
+for (const { id, filter, ordering = 'none' } of webhooks) {
+  await until(async () => {
+    const { accepted, pending } = await stage.ledger.counts(id)
+    return accepted > 0 && pending === 0
+  }, 120_000)
+  const expected = new Set<string>()
+  const matches = compileFilter(filter)
+  for (let at = first - 1; at < last; at += 500) {
+    for (const { seq, json } of await reader.read(at, 500)) {
+      const isWanted = matches(JSON.parse(json) as RelayEvent) !== undefined
+      if (seq <= at + 500 && isWanted) expected.add(formatCursor({ epoch, seq }))
+    }
+  }
+  const { accepted, ...ends } = await stage.ledger.counts(id)
+  const listed = await stage.ledger.list(id, { limit: 100_000 })
+  const numbers = new Set(listed.map((delivery) => delivery.id.slice(delivery.id.lastIndexOf('-'))))
+  const missing = [...expected].filter((cursor) => !numbers.has(cursor.slice(cursor.lastIndexOf('-'))))
+  const sum = Object.values(ends).reduce((total, count) => total + count, 0)
+  if (missing.length > 0) problems.push(`${ordering}: ${missing.length} events were not accepted`)
+  if (accepted !== expected.size) problems.push(`${ordering}: ${accepted} accepted of ${expected.size}`)
+  if (accepted !== sum) problems.push(`${ordering}: ${accepted} accepted, ${sum} at their ends`)
+  console.log(`${ordering.padEnd(7)} ${JSON.stringify({ events: expected.size, accepted, ...ends })}`)
+}
+const ids = receiver.received.map(({ headers }) => headers['webhook-id'])
+console.log(
+  `${kills} kills (${redisKills} of Redis), ${appended} events, ${refused} appends cut off by Redis, ${ids.length} requests`,
+)
+for (const worker of workers) worker.kill('SIGKILL')
+await stage.close()
+await receiver.close()
+await redis.stop()
+for (const problem of problems) console.error(problem)
+process.exit(problems.length === 0 ? 0 : 1)
