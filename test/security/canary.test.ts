@@ -75,7 +75,8 @@ async function collect(resources: string): Promise<Record<string, string>> {
     WEBHOOK_ALLOW_HTTP: 'true',
   })
   const url = await awaitSummary(relay)
-  const read = async (path: string, accept = '*/*') => (await fetch(`${url}${path}`, { headers: { accept } })).text()
+  const read = async (path: string, accept = '*/*') =>
+    (await fetch(`${url}${path}`, { headers: { accept }, signal: AbortSignal.timeout(10_000) })).text()
   await fetch(`${url}/v1/webhooks`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -92,7 +93,10 @@ async function collect(resources: string): Promise<Record<string, string>> {
   await expect.poll(page, { timeout: 20_000 }).toContain('pod.deleted')
   await expect.poll(() => receiver.bodies.join(), { timeout: 30_000 }).toContain('pod.deleted')
 
-  const stream = await fetch(`${url}/v1/events?from=state`, { headers: { accept: 'text/event-stream' } })
+  const stream = await fetch(`${url}/v1/events?from=state`, {
+    headers: { accept: 'text/event-stream' },
+    signal: AbortSignal.timeout(10_000),
+  })
   const reader = stream.body?.getReader()
   const first = new TextDecoder().decode((await reader?.read())?.value)
   await reader?.cancel()
