@@ -29,6 +29,8 @@ export function openRedis(url: string, options: OpenOptions): RedisConnection {
     ...(address.tls ? { tls: {} } : {}),
   }
   if (address.kind === 'sentinel') {
+    // Without ioredis' failoverDetector: a failover that it hears of while it connects ends the connection for good. A
+    // demoted master cuts its clients off, and one that hangs is silent for too long.
     const { name, db, sentinelPassword } = address
     return new Redis({
       ...common,
@@ -39,8 +41,6 @@ export function openRedis(url: string, options: OpenOptions): RedisConnection {
       ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
       enableTLSForSentinelMode: address.tls,
       ...(options.retryStrategy ? { sentinelRetryStrategy: options.retryStrategy } : {}),
-      // A master that hangs, or that lost touch with the sentinels, closes no connection by itself.
-      failoverDetector: true,
     })
   }
   const { retryStrategy, enableOfflineQueue = true, ...perNode } = common

@@ -164,7 +164,9 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
   position = place.position
   const cursor = formatCursor(position)
   if (stored !== cursor) {
-    const lost = stored === undefined ? undefined : `${stored} to ${cursor}: ${place.lost} entries lost`
+    // The same number in another epoch: the log moved to another server, or this one was restarted, and nothing is missing.
+    const isMoved = stored !== undefined && parseCursor(stored).seq === position.seq
+    const lost = stored === undefined || isMoved ? undefined : `${stored} to ${cursor}: ${place.lost} entries lost`
     if (lost !== undefined) log.error({ from: stored, to: cursor, lost: place.lost }, 'the log was reset')
     await moveTo(position, { jobs: [], ...(lost === undefined ? {} : { lost }) })
   }
