@@ -5,6 +5,7 @@ import type { Caller } from './auth/authenticator.ts'
 import type { AuthSettings } from './auth/choose.ts'
 import type { Limits } from './limits.ts'
 import type { PageFiles } from './routes/page.ts'
+import type { Flow } from './streams/subscription.ts'
 import type { Connection } from './streams/tail.ts'
 import type { WebhookRouteDeps } from './webhooks.ts'
 
@@ -33,8 +34,8 @@ export interface AppDeps {
 
 /** What an entry passes with each request. */
 interface Bindings {
-  /** Closes the connection under a response that nobody reads. */
-  hangUp?: () => void
+  /** Takes the body of the response, once its head was returned. */
+  pour?: (flow: Flow) => void
 }
 
 /** The types of the app's contexts. */

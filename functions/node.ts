@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { openRedis, type RedisConnection } from '../infra/node/connect-redis.ts'
 import { refuseExposure } from '../infra/node/exposure.ts'
+import { pour } from '../infra/node/pour.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
@@ -15,6 +16,7 @@ import { createAddressPolicy } from '../shared/webhook/address.ts'
 import { createApp } from './app.ts'
 import type { AppDeps } from './deps.ts'
 import { type PageFile, type PageFiles, pageTypes } from './routes/page.ts'
+import type { Flow } from './streams/subscription.ts'
 import type { Connection } from './streams/tail.ts'
 
 /** The settings that the functions use. */
@@ -60,7 +62,11 @@ export async function startServe(
   const webhooks = { encryptionKey, policy }
   const app = createApp({ cluster: config.cluster, redis, connect, log, resources, page, webhooks, ...more })
   const server = createAdaptorServer({
-    fetch: (request, env) => app.hono.fetch(request, { hangUp: () => (env as HttpBindings).outgoing.destroy() }),
+    async fetch(request, env) {
+      let flow: Flow | undefined
+      const response = await app.hono.fetch(request, { pour: (given) => (flow = given) })
+      return flow === undefined ? response : pour(flow, response, (env as HttpBindings).outgoing)
+    },
   })
   server.on('clientError', answerBadRequest)
   try {

@@ -5,7 +5,7 @@ import type { Start } from '../start.ts'
 import type { Format } from './frames.ts'
 import { writePrelude } from './prelude.ts'
 import { readSnapshot } from './snapshot.ts'
-import { openStream } from './subscription.ts'
+import { type Flow, openStream } from './subscription.ts'
 
 /** What one reader of events wants. */
 export interface Reading {
@@ -14,17 +14,15 @@ export interface Reading {
   readonly filter: Filter
   readonly start: Start
   readonly format: Format
-  readonly signal: AbortSignal
-  readonly hangUp?: () => void
 }
 
 /**
  * Opens a stream of events, from its start on and as long as its caller may see them.
  * @throws RelayError `unavailable` or `too_many` when there are too many.
  */
-export function openReading(services: Services, reading: Reading): ReadableStream<Uint8Array> {
+export function openReading(services: Services, reading: Reading): Flow {
   const { cluster, state, resources, now, sessions } = services
-  const { caller, filter, start, format, signal, hangUp } = reading
+  const { caller, filter, start, format } = reading
   const snapshot = start.withState
     ? readSnapshot({ state, cluster, resources, filter, format, start: start.position, now })
     : undefined
@@ -34,8 +32,6 @@ export function openReading(services: Services, reading: Reading): ReadableStrea
     start: start.position,
     prelude: writePrelude(format, start, snapshot),
     guard: (end) => sessions.open(caller, filter, end),
-    signal,
     ...(snapshot === undefined ? {} : { seen: snapshot.seen }),
-    ...(hangUp === undefined ? {} : { hangUp }),
   })
 }

@@ -26,11 +26,27 @@ export interface StreamOptions {
   readonly start: Position
   readonly prelude: Prelude
   readonly seen?: Seen
-  readonly signal: AbortSignal
   /** Watches over the credential; the answer forgets the stream. */
   readonly guard?: (end: () => void) => () => void
-  /** Closes the connection for good, for a reader that no longer takes anything, not even the end. */
-  readonly hangUp?: () => void
+}
+
+/** Where a stream is written to. */
+export interface Outlet {
+  /** Takes bytes. True when it would take more at once; else it calls `want` when it would. */
+  write(bytes: Uint8Array): boolean
+  /** The end, after all that was written. */
+  close(): void
+  /** Closes the connection under a reader that takes nothing, not even the end, or for which there is nothing to be had. */
+  cut(error: Error): void
+}
+
+/** A stream that waits for its outlet. */
+export interface Flow {
+  start(outlet: Outlet): void
+  /** The outlet took everything so far. */
+  want(): void
+  /** The reader is gone. */
+  leave(): void
 }
 
 /** The message with which a stream says that events are missing and where it goes on. */
@@ -43,13 +59,9 @@ export function frameReset(format: Format, oldest: Position, reason: Loss): stri
  * Opens a stream that pulls from the hub by position. Its whole memory is a position and at most one buffer, and that one
  * is usually shared: a reader that does not read costs nothing, and is cut.
  *
- * The stream has no queue of its own (`highWaterMark: 0`), so `pull` means that the socket took everything so far.
  * @throws RelayError `unavailable`, as `hub.join` does.
  */
-export function openStream(
-  deps: { hub: Hub; log: Logger; limits: Limits },
-  options: StreamOptions,
-): ReadableStream<Uint8Array> {
+export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, options: StreamOptions): Flow {
   const { hub, log, limits } = deps
   let position = options.start
   let prelude: Prelude | undefined = options.prelude
@@ -65,7 +77,7 @@ export function openStream(
   let wakes = 0
   let isOver = false
   let handedAt = performance.now()
-  let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  let outlet: Outlet | undefined
   const ended = new AbortController()
 
   const finish = () => {
@@ -75,7 +87,6 @@ export function openStream(
     leave()
     release()
     hub.views.release(view)
-    options.signal.removeEventListener('abort', finish)
     // A generator that waits for Redis ends after that.
     prelude?.return().catch((error) => log.debug({ err: error }, 'a stream left while it was read for'))
     stock = undefined
@@ -84,21 +95,19 @@ export function openStream(
   }
 
   const close = () => {
-    if (finish()) controller?.close()
+    if (finish()) outlet?.close()
   }
 
   const cut = () => {
     if (!finish()) return
     log.info({ seconds: limits.stall / 1000 }, 'cut a reader that took nothing for too long')
-    if (options.hangUp === undefined) controller?.error(new Error('the reader is too slow'))
-    else options.hangUp()
+    outlet?.cut(new Error('the reader is too slow'))
   }
 
   const hand = (bytes: Uint8Array) => {
-    isWanted = false
     handedAt = performance.now()
     stock = bytes.length > limits.chunk ? bytes.subarray(limits.chunk) : undefined
-    controller?.enqueue(bytes.length > limits.chunk ? bytes.subarray(0, limits.chunk) : bytes)
+    isWanted = outlet?.write(bytes.length > limits.chunk ? bytes.subarray(0, limits.chunk) : bytes) ?? false
   }
 
   /** What the view sees of a batch after the position, which moves behind it. */
@@ -114,7 +123,7 @@ export function openStream(
     while (isWanted && !isOver) {
       if (stock !== undefined) {
         hand(stock)
-        return
+        continue
       }
       const place = isReading || prelude !== undefined ? 'behind' : (page ?? hub.locate(position))
       page = undefined
@@ -181,8 +190,7 @@ export function openStream(
     // Redis being away is told once by its connection, not by every stream.
     if (error instanceof RelayError) log.debug({ err: error }, 'a stream ended before it was live')
     else log.error({ err: error, position: formatCursor(position) }, 'a stream failed')
-    if (options.hangUp === undefined) controller?.error(error)
-    else options.hangUp()
+    outlet?.cut(error instanceof Error ? error : new Error('the stream failed', { cause: error }))
   }
 
   const leave = hub.join({
@@ -207,22 +215,15 @@ export function openStream(
     finish()
     throw error
   }
-  if (options.signal.aborted) finish()
-  else options.signal.addEventListener('abort', finish, { once: true })
 
-  return new ReadableStream<Uint8Array>(
-    {
-      start(started) {
-        controller = started
-      },
-      pull() {
-        isWanted = true
-        guard(advance)
-      },
-      cancel() {
-        finish()
-      },
+  return {
+    start(given) {
+      outlet = given
     },
-    { highWaterMark: 0 },
-  )
+    want() {
+      isWanted = true
+      guard(advance)
+    },
+    leave: finish,
+  }
 }

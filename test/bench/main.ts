@@ -1,11 +1,12 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { Bench } from './bench.ts'
+import { fanout } from './fanout.ts'
 import { ingest } from './ingest.ts'
 import { formatJson, formatRow, heading } from './table.ts'
 import { webhooks } from './webhooks.ts'
 
-const benches: readonly Bench[] = [ingest, webhooks]
+const benches: readonly Bench[] = [ingest, fanout, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

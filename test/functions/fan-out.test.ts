@@ -142,8 +142,11 @@ test('a thousand readers that come back at once cost a few reads', async () => {
 })
 
 test('many different filters see through the index what each sees by itself', () => {
-  const values = fc.subarray(['a', 'b', 'c', '!a', 'a*'], { minLength: 1 })
-  const filters = fc.record({ namespace: values, name: values, resource: fc.constant(['pods']) }, { requiredKeys: [] })
+  const values = fc.subarray<string>(['a', 'b', 'c', '!a', 'a*'], { minLength: 1 })
+  const filters = fc.record(
+    { namespace: values, name: values, resource: fc.constant(['pods'] as string[]) },
+    { requiredKeys: [] },
+  )
   const event = fc.record({
     namespace: fc.constantFrom('a', 'b', 'ab'),
     name: fc.constantFrom('a', 'c'),

@@ -1,4 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { createApp } from '../../functions/app.ts'
+import { parseResources } from '../../shared/resource.ts'
+import type { Logger } from '../../shared/role.ts'
+import { createAddressPolicy } from '../../shared/webhook/address.ts'
 import { type Listener, listen, type Message, type SampleWriter, type Serving, startServing, until } from './serving.ts'
 
 let serving: Serving
@@ -183,4 +187,27 @@ test('leaves nothing behind for a HEAD request', async () => {
   expect(response.headers.get('content-type')).toBe('text/event-stream')
   expect(response.headers.get('relay-cursor')).toMatch(/^\w+-\w+$/)
   expect(await serving.countStreams()).toBe(0)
+})
+
+test('streams through a body where the runtime has no sockets to write to', async () => {
+  const app = createApp({
+    cluster: 'test',
+    redis: serving.client,
+    connect() {
+      const redis = serving.client.duplicate()
+      return { redis, close: () => redis.disconnect() }
+    },
+    log: { debug: () => undefined, info: () => undefined } as unknown as Logger,
+    resources: parseResources('pods'),
+    webhooks: { encryptionKey: 'key', policy: createAddressPolicy({ allowCidrs: [], allowHttp: false }) },
+  })
+  await writer.append({ name: 'in-a-body' })
+  const response = await app.hono.request('/v1/events?from=start&name=in-a-body')
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  while (!text.includes('"in-a-body"')) text += (await reader?.read())?.value ?? ''
+  expect(app.stats().subscribers).toBe(1)
+  await reader?.cancel()
+  await until(() => app.stats().subscribers === 0)
+  await app.drain()
 })
