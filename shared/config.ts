@@ -344,11 +344,17 @@ export function findGiven(
   return variable ? { source: 'environment', text: variable } : { source: 'default' }
 }
 
+/** What `relay webhooks` reads: where the API is, and what to show it. */
+const clientNames = ['RELAY_URL', 'RELAY_TOKEN']
+
 /** One warning for each RELAY_* variable that is no setting. */
 export function findUnknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const names = settingList.map(([, setting]) => setting.name)
   return Object.entries(env)
-    .filter(([name, value]) => name.startsWith('RELAY_') && !names.includes(name) && !isServiceVariable(name, value))
+    .filter(
+      ([name, value]) =>
+        name.startsWith('RELAY_') && ![...names, ...clientNames].includes(name) && !isServiceVariable(name, value),
+    )
     .map(([name]) => `${name} is not a setting.${suggest(name, names)}`)
 }
 
