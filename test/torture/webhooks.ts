@@ -49,7 +49,7 @@ process.once('exit', () => {
 })
 let redisKills = 0
 for (let kill = 0; kill < kills; kill++) {
-  await sleep(200 + Math.random() * 600)
+  await sleep(400 + Math.random() * 1200)
   if (kill % 5 === 4) {
     await redis.restart()
     redisKills++
