@@ -33,7 +33,7 @@ describe.runIf(hasCurl)('the commands', () => {
       fetch(`${url}/v1/webhooks`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: '{"url":"http://127.0.0.1:9/"}',
+        body: '{"url":"http://127.0.0.1:9000/"}',
       })
     // On a busy machine the summary may come before the connection to Redis; until then the answer is 503.
     const answer = await vi.waitUntil(
