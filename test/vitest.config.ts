@@ -7,7 +7,8 @@ export default defineConfig({
     globalSetup: ['test/support/redis.ts'],
     // The suite shares two cores with the Redis servers and API servers that it starts.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Generous: tests wait for what happens, not for how fast; a busy machine must not fail them.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 })

@@ -61,7 +61,7 @@ export async function runRelay(args: readonly string[], env: Record<string, stri
 
 /** Waits for the summary that `relay up` prints; answers with the address of the API. */
 export async function awaitSummary(relay: RelayProcess): Promise<string> {
-  await vi.waitUntil(() => relay.stdout().includes('Ctrl-C') || relay.child.exitCode !== null, { timeout: 50_000 })
+  await vi.waitUntil(() => relay.stdout().includes('Ctrl-C') || relay.child.exitCode !== null, { timeout: 100_000 })
   const url = /^ +Page +(http:\S+)\/$/m.exec(relay.stdout())?.[1]
   if (url === undefined) throw new Error(`no summary:\n${relay.stdout()}\n${relay.stderr()}`)
   return url
