@@ -10,5 +10,6 @@ export default defineConfig({
     // Generous: tests wait for what happens, not for how fast; a busy machine must not fail them.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 })
