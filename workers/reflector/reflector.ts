@@ -63,6 +63,8 @@ export interface Reflector {
 const errorBodyLimit = 256 * 1024
 /** How often the silence of a connection is measured, ms. */
 const guardMs = 1000
+/** How long a watch is left unread while the queue is full, ms. */
+const roomMs = 500
 
 /** Creates the driver of one reflector: it owns connections and timers, and no rules; those are in `step`. */
 export function createReflector(options: ReflectorOptions): Reflector {
@@ -199,10 +201,28 @@ export function createReflector(options: ReflectorOptions): Reflector {
         if (signal.aborted) return undefined
         if (ended !== undefined) return ended
       }
-      if (state.name === 'watching' && sink.isFull()) return { type: 'overflow' }
+      if (state.name === 'watching' && sink.isFull()) {
+        await waitForRoom()
+        if (signal.aborted) return undefined
+        if (sink.isFull()) return { type: 'overflow' }
+      }
     }
     // A tail without a newline is a frame that was cut; the resumed watch brings it again (R47).
     return { type: 'closed' }
+  }
+
+  /**
+   * Waits until the queue is short again, or for as long as a server surely bears a reader that does not read: it holds
+   * about a thousand events for one. To close at once would throw away what the socket holds, and ask for it again.
+   */
+  function waitForRoom(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = clock.after(roomMs, resolve)
+      void sink.drained().then(() => {
+        cancel()
+        resolve()
+      })
+    })
   }
 
   /** Handles one frame of a watch; answers the input that ends it, if it does. */
