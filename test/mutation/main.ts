@@ -7,13 +7,13 @@ import { type Mutation, mutations } from './mutations.ts'
 
 const usage = `Plants one bug at a time into a copy of the source, and looks whether the tests notice.
 
-  --runs N    simulated histories for each bug (400)
+  --runs N    simulated histories for each bug (300)
   --only T    only the bugs whose name holds this text
 `
 
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string', default: '400' },
+    runs: { type: 'string', default: '300' },
     only: { type: 'string', default: '' },
     help: { type: 'boolean', default: false },
   },
@@ -29,6 +29,7 @@ const fastTests = [
   'test/workers/reflector/step.test.ts',
   'test/workers/reflector/lines.test.ts',
   'test/workers/watcher/ledger.test.ts',
+  'test/workers/watcher/feed.test.ts',
   'test/shared/filter.test.ts',
 ]
 
@@ -93,6 +94,9 @@ async function main(): Promise<number> {
     }
     for (const mutation of chosen) {
       const undo = await plant(folder, mutation)
+      // A bug that does not even load would be caught by nothing but the parser.
+      const load = ['--input-type=module', '--eval', `await import(${JSON.stringify(`./${mutation.file}`)})`]
+      if (!(await run(load, folder))) throw new Error(`with "${mutation.name}", ${mutation.file} does not load`)
       const started = performance.now()
       const catcher = await findCatcher(folder)
       await undo()

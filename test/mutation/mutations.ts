@@ -105,8 +105,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'take what the watch tells again for news',
     file: step,
-    from: '      if (isPast(state.memory, resourceVersion)) return ignore({ ...state, heard: true })\n      return { state: heard(state, resourceVersion, false)',
-    to: '      return { state: heard(state, resourceVersion, false)',
+    from: '    object(state, { resourceVersion, gone }) {\n      if (isPast(state.memory, resourceVersion)) return',
+    to: '    object(state, { resourceVersion, gone }) {\n      if (resourceVersion === undefined) return',
   },
   {
     name: 'not look whether the server went back',
@@ -190,7 +190,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'tell again what a relist finds unchanged',
     file: ledger,
-    from: 'if (isSameVersion && !isRewound) continue',
+    from: 'if (isSameVersion && !tellsNews(recall(key), found)) continue',
     to: '',
   },
   {

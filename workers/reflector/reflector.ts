@@ -195,10 +195,11 @@ export function createReflector(options: ReflectorOptions): Reflector {
     for await (const chunk of body) {
       lastByteAt = now()
       for (const line of splitter.push(chunk as Uint8Array)) {
+        // What was read already when the connection was given up is told again by the next one.
+        if (signal.aborted) return undefined
         if (line.length === 0) continue
         lastFrame = line
         const ended = frame(line)
-        if (signal.aborted) return undefined
         if (ended !== undefined) return ended
       }
       if (state.name === 'watching' && sink.isFull()) {

@@ -45,7 +45,10 @@ export function checkUnique(history: History): string[] {
   return found
 }
 
-/** Reliable: every change since the first sync is in the log or inside an announced gap, every gap has a cause, and all ends in the server's state. */
+/**
+ * Reliable: every change since the first sync, and nothing from before it, is in the log or inside an announced gap; every
+ * gap and every new epoch has a cause; and all ends in the server's state.
+ */
 export function checkReliable(history: History): string[] {
   const evidence = readEvidence(history)
   const found = history.isConverged ? [] : ['the world did not settle']
@@ -62,8 +65,16 @@ export function checkReliable(history: History): string[] {
       if (told.has(`${sight.uid}@${sight.rv}`) || isInGap(history, gaps, sight)) continue
       found.push(`${feed.id}: ${sight.type} ${sight.version.key}@${sight.rv} is neither told nor in a gap`)
     }
+    const sync = evidence.appends.find((append) => append.feed === feed.id && append.batch.resourceVersion !== '')
+    for (const { seq, event, at, feed: id } of evidence.entries) {
+      const isEarly = id === feed.id && event.synthetic === 'relist' && at <= (sync?.at ?? 0)
+      if (isEarly) found.push(`entry ${seq}: ${event.subject} was there before the first sync`)
+    }
     found.push(...compareEnd(history, feed.list, feed.known, feed.id))
   }
+  const epochs = history.deeds.filter(({ type }) => type === 'epoch').length
+  const moves = (history.exercised.get('log-rewind') ?? 0) + (history.exercised.get('log-restart') ?? 0)
+  if (epochs > moves) found.push(`${epochs} epochs began, with cause for ${moves}`)
   for (const [reason, most] of Object.entries(countCauses(history))) {
     // From the same version on, the second only goes on with what the first one began.
     const announced = new Set(
