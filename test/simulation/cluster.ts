@@ -50,7 +50,7 @@ export interface Cluster {
   onChange: () => void
 }
 
-export const namespace = 'shop'
+const namespace = 'shop'
 
 /** Creates an empty cluster. */
 export function createCluster(now: () => number): Cluster {
