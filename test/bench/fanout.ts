@@ -73,6 +73,7 @@ function* describe(name: string, { p50, p99, bytesPerConnection }: Result): Gene
 
 async function measure({ start, subscribers, queries }: Course, seconds: number): Promise<Result> {
   const contender = await start()
+  await warmUp(contender)
   const load = startChild('load.ts', [])
   try {
     const before = await contender.memory()
@@ -101,6 +102,16 @@ async function measure({ start, subscribers, queries }: Course, seconds: number)
     await load.end()
     await contender.stop()
   }
+}
+
+/** Compiles the server's code and grows its heap, so that what is measured is one more connection. */
+async function warmUp({ port, path }: Contender): Promise<void> {
+  const load = startChild('load.ts', [])
+  const opened = load.hear('open')
+  load.send({ type: 'open', order: { port, paths: [path], count: 500 } })
+  await opened
+  await load.end()
+  await setTimeout(200)
 }
 
 /** Sends as fast as readers take, never far ahead of them: a server that is drowned measures its buffers. */

@@ -4,7 +4,7 @@ import { createKeys } from '../../shared/keys.ts'
 import type { LeaseData } from '../../shared/lease.ts'
 import { type Bench, type BenchOptions, median, type Row } from './bench.ts'
 import { type Child, startChild } from './ingest/child.ts'
-import { type Contender, createPeer, createRelay, kubectl, type Race } from './ingest/contenders.ts'
+import { type Contender, createPeer, createRelay, kubectl, type Race, type Score } from './ingest/contenders.ts'
 import type { Order } from './ingest/file-server.ts'
 import { measureLatency } from './ingest/latency.ts'
 import { measureState } from './ingest/state.ts'
@@ -62,29 +62,35 @@ async function* race(
     'client-node-informer': createPeer('client-node-informer'),
   }
   if (kind === 'pods' && spawnSync('kubectl', ['version', '--client']).error === undefined) contenders.kubectl = kubectl
-  const speeds = new Map<string, number[]>(Object.keys(contenders).map((name) => [name, []]))
+  const scores = new Map<string, Score[]>(Object.keys(contenders).map((name) => [name, []]))
   // All in turn, again and again: what else the machine does meanwhile falls on each of them alike.
   for (let repetition = 0; repetition < repetitions; repetition++) {
     for (const [name, contend] of Object.entries(contenders)) {
       await tell(server, { type: 'rewind' })
       const go = () => tell(server, { type: 'go' })
       const lastVersion = firstVersion + frames - 1
-      speeds
-        .get(name)
-        ?.push(await contend({ server: url, resources: kind === 'leases' ? 'leases?' : kind, frames, lastVersion, go }))
+      const resources = kind === 'leases' ? 'leases?' : kind
+      scores.get(name)?.push(await contend({ server: url, resources, frames, lastVersion, go }))
     }
   }
-  const medians = new Map([...speeds].map(([name, values]) => [name, median(values)]))
-  const peers = [...medians].filter(([name]) => name !== 'everysec' && name !== 'always')
+  yield* compare(kind, 'frames/s', scores, ({ speed }) => speed)
+  yield* compare(`${kind}, processor`, 'µs/frame', scores, ({ cpu }) => cpu)
+}
+
+/** A row for each contender; the relay's own are no peers. */
+function* compare(
+  what: string,
+  unit: string,
+  scores: ReadonlyMap<string, Score[]>,
+  read: (score: Score) => number,
+): Generator<Row> {
+  const medians = [...scores].map(([name, all]) => [name, median(all.map(read))] as const)
+  const peers = medians.filter(([name]) => name !== 'everysec' && name !== 'always')
   for (const [name, value] of medians) {
+    const isPeer = peers.some(([peer]) => peer === name)
     const others = peers.filter(([peer]) => peer !== name)
-    const ratios = Object.fromEntries(others.map(([peer, speed]) => [peer, value / speed]))
-    yield {
-      case: peers.some(([peer]) => peer === name) ? `${kind} ${name}` : `${kind} into the log, AOF ${name}`,
-      value,
-      unit: 'frames/s',
-      ratios,
-    }
+    const ratios = Object.fromEntries(others.map(([peer, figure]) => [peer, value / figure]))
+    yield { case: isPeer ? `${what}: ${name}` : `${what}: log, AOF ${name}`, value, unit, ratios }
   }
 }
 
