@@ -68,10 +68,14 @@ const problems: string[] = []
 const reader = createLogReader(stage.redis, stage.keys)
 const { epoch, first, last } = await reader.bounds()
 for (const { id, filter, ordering = 'none' } of webhooks) {
-  await until(async () => {
+  const settled = until(async () => {
     const { accepted, pending } = await stage.ledger.counts(id)
     return accepted > 0 && pending === 0
   }, 120_000)
+  await settled.catch(async () => {
+    const stuck = await stage.ledger.list(id, { state: 'pending', limit: 3 })
+    problems.push(`${ordering}: still pending, such as ${JSON.stringify(stuck)}`)
+  })
   const expected = new Set<string>()
   const matches = compileFilter(filter)
   for (let at = first - 1; at < last; at += 500) {

@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseCursor } from '../../shared/cursor.ts'
-import type { DeliveryJob } from '../../shared/webhook/job.ts'
+import { type DeliveryJob, jobId } from '../../shared/webhook/job.ts'
 import type { LoadedDelivery } from '../../shared/webhook/ledger.ts'
 import { decide, end } from './outcome.ts'
 import type { JobContext } from './process.ts'
@@ -8,6 +9,12 @@ import type { JobContext } from './process.ts'
 const lease = 60_000
 /** How much of a line is read at a time. */
 const reach = 16
+
+/**
+ * How long a line is kept while its front is not due, in ms. The job that comes for it may be early, or on its way to find
+ * the line taken: were the front left to it then, nobody would come any more.
+ */
+const longestWait = 1000
 
 /** Go on with what is next in line, leave the line, or leave it until the endpoint may be spoken to again. */
 type Next = 'more' | 'leave' | number
@@ -47,26 +54,32 @@ async function workOn(context: JobContext, line: readonly LoadedDelivery[], newe
       continue
     }
     if (task.type !== 'send') continue
-    if (delivery.due !== undefined && delivery.due > now()) {
-      await repeat(context, loaded, delivery.attempts.length, delivery.due)
-      return 'leave'
-    }
+    const wait = (delivery.due ?? 0) - now()
+    if (wait > longestWait) return await leaveUntil(context, loaded, delivery.attempts.length, now() + wait)
+    if (wait > 0) await sleep(wait)
     const paused = endpoint.pausedUntil()
     if (paused !== undefined) return paused
     const after = await lane.run(() => endpoint.attempt(id, delivery, task.event))
     const isOurs = await settle(loaded, delivery, after)
     if (!isOurs) return 'more'
     if (after.state === 'pending') {
-      await repeat(context, loaded, after.attempts.length, after.due ?? now())
-      return 'leave'
+      return await leaveUntil(context, loaded, after.attempts.length, after.due ?? now())
     }
   }
   return 'more'
 }
 
-/** Queues a job for the front of a line, which nobody else will look at before it is due; harmless where there is one. */
-async function repeat({ deps, job }: JobContext, { id, seq }: LoadedDelivery, attempt: number, due: number) {
+/** Sees to it that a job comes for the front of a line when it is due: another one, or this one if it is that. */
+async function leaveUntil(
+  context: JobContext,
+  { id, seq }: LoadedDelivery,
+  attempt: number,
+  due: number,
+): Promise<Next> {
+  const { deps, job, jobName } = context
   const { epoch } = parseCursor(id)
   const next: DeliveryJob = { webhook: job.webhook, epoch, group: `o${seq.toString(36)}`, attempt, seqs: [seq] }
+  if (jobId(next) === jobName) return due
   await deps.retry(next, Math.max(0, due - deps.now()))
+  return 'leave'
 }
