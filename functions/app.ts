@@ -31,6 +31,7 @@ import { mountHolders } from './routes/holders.ts'
 import { mountLeases } from './routes/leases.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
+import { mountSocket } from './routes/socket.ts'
 import { mountTickets } from './routes/tickets.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
@@ -110,6 +111,7 @@ export function createApp(deps: AppDeps): App {
   app.onError(createErrorHandler(log))
 
   mountEvents(app, services)
+  mountSocket(app, services, deps.origins ?? [])
   mountFilters(app, services)
   mountTickets(app, services)
   mountPods(app, services)

@@ -5,6 +5,7 @@ import type { Caller } from './auth/authenticator.ts'
 import type { AuthSettings } from './auth/choose.ts'
 import type { Limits } from './limits.ts'
 import type { PageFiles } from './routes/page.ts'
+import type { Link } from './streams/socket.ts'
 import type { Flow } from './streams/subscription.ts'
 import type { Connection } from './streams/tail.ts'
 import type { WebhookRouteDeps } from './webhooks.ts'
@@ -36,6 +37,8 @@ export interface AppDeps {
 interface Bindings {
   /** Takes the body of the response, once its head was returned. */
   pour?: (flow: Flow) => void
+  /** Makes the connection a WebSocket; the answer is what the route returns. */
+  upgrade?: (serve: (link: Link) => void) => Response
 }
 
 /** The types of the app's contexts. */

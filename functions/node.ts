@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises'
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
 import { openRedis, type RedisConnection } from '../infra/node/connect-redis.ts'
 import { refuseExposure } from '../infra/node/exposure.ts'
 import { pour } from '../infra/node/pour.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
+import { answerUpgrade } from '../infra/node/upgrade.ts'
 import type { RoleConfig } from '../shared/config.ts'
 import { createKeys } from '../shared/keys.ts'
 import { settleResources } from '../shared/resolution.ts'
@@ -69,6 +71,13 @@ export async function startServe(
     },
   })
   server.on('clientError', answerBadRequest)
+  server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const ask: Parameters<typeof answerUpgrade>[3] = (request, upgrade) => app.hono.fetch(request, { upgrade })
+    answerUpgrade(incoming, socket, head, ask).catch((error: unknown) => {
+      log.error({ err: error }, 'an upgrade failed')
+      socket.destroy()
+    })
+  })
   try {
     await listen(server, config)
   } catch (error) {

@@ -54,21 +54,27 @@ const filterFields = {
   }),
 }
 
-export const eventQuery = z.strictObject({
-  ...filterFields,
+const beginning = {
   from: z.string().min(1).max(128).optional().openapi({
     description:
       'Where to begin: `now` (default of a stream), `start` (default of a page), `state` (streams only: the current objects first), a cursor, or a time in RFC 3339.',
   }),
+  ticket: z.string().max(64).optional().openapi({
+    description: 'For browsers, which cannot send a credential with a stream: what `POST /v1/tickets` gave.',
+  }),
+}
+
+export const socketQuery = z.strictObject({ ...filterFields, ...beginning })
+
+export const eventQuery = z.strictObject({
+  ...filterFields,
+  ...beginning,
   wait: z.coerce.number().int().min(0).max(60).default(0).openapi({
     type: 'integer',
     minimum: 0,
     maximum: 60,
     default: 0,
     description: 'Pages only: how many seconds to wait for an event when there is none yet.',
-  }),
-  ticket: z.string().max(64).optional().openapi({
-    description: 'For browsers, which cannot send a credential with an EventSource: what `POST /v1/tickets` gave.',
   }),
   limit: createLimit(100).openapi({ description: 'Pages only: how many events at most.' }),
 })

@@ -151,7 +151,7 @@ async function settle(load: Child, expected: number): Promise<{ received: number
   const latencies: number[] = []
   for (;;) {
     const answer = await read(load)
-    latencies.push(...answer.latencies)
+    for (const latency of answer.latencies) latencies.push(latency)
     if (answer.received > expected) throw new Error(`${answer.received} events arrived of ${expected}`)
     if (answer.received === expected) return { received: answer.received, latencies }
     if (performance.now() > end) throw new Error(`only ${answer.received} events arrived of ${expected}`)

@@ -124,7 +124,7 @@ http {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const exited = new Promise<void>((resolve) => nginx.once('exit', () => resolve()))
-  const agent = new Agent({ pipelining: 50, connections: 1 })
+  const agent = new Agent({ connections: 20 })
   const send = async (body: string) => {
     const answer = await request(`http://127.0.0.1:${port}/publish`, { method: 'POST', body, dispatcher: agent })
     await answer.body.dump()

@@ -1,0 +1,79 @@
+import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { invalid, RelayError } from '../../shared/errors.ts'
+import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
+import type { Caller } from '../auth/authenticator.ts'
+import { requireAction } from '../auth/guard.ts'
+import type { AppEnv } from '../deps.ts'
+import { requireWatched } from '../resources.ts'
+import { describeProblems } from '../schemas/common.ts'
+import { socketQuery } from '../schemas/events.ts'
+import type { Services } from '../services.ts'
+import { findStart } from '../start.ts'
+import { serveSocket } from '../streams/socket.ts'
+
+const route = createRoute({
+  method: 'get',
+  path: '/v1/events/ws',
+  operationId: 'followEvents',
+  summary: 'Follow changes over a WebSocket',
+  description: [
+    'Messages hold JSON lines, as `application/x-ndjson` of `/v1/events`: one or several. A message of the client, such as',
+    '`{"filter": {"phase": ["Failed"]}}`, changes the filter from there on; `"relay": "ready"` says where, and `"relay": "error"`',
+    'that it was not valid and the one before stays.',
+  ].join('\n'),
+  tags: ['events'],
+  request: { query: socketQuery },
+  responses: { 101: { description: 'The WebSocket.' }, ...describeProblems(400, 401, 403, 422, 429, 503) },
+})
+
+/** `GET /v1/events/ws`. */
+export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origins: readonly string[]): void {
+  app.openapi(route, async (c) => {
+    requireOrigin(c, origins)
+    const { upgrade } = c.env ?? {}
+    if (upgrade === undefined || c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
+      throw invalid('Upgrade', 'this address is for WebSockets; /v1/events answers everything else')
+    }
+    const { from = 'now', ticket: _, ...clauses } = c.req.valid('query')
+    const caller = c.get('caller')
+    requireAction(caller, 'read')
+    const filter = await readFilter(services, caller, clauses, '')
+    const start = await findStart(services.reader, from, undefined)
+    return upgrade((link) =>
+      serveSocket(services, link, { caller, filter, start }, (message) =>
+        readFilter(services, caller, readMessage(message), 'filter.'),
+      ),
+    ) as never
+  })
+}
+
+async function readFilter(services: Services, caller: Caller, input: object, path: string): Promise<Filter> {
+  const filter = parseFilter({ ...input }, path)
+  requireWatched(filter, services.resources, path)
+  return services.narrow(caller, filter)
+}
+
+/** @throws RelayError `invalid` when it is not `{"filter": {…}}`. */
+function readMessage(text: string): object {
+  let message: unknown
+  try {
+    message = JSON.parse(text)
+  } catch (error) {
+    throw invalid('message', `no JSON (${error instanceof Error ? error.name : 'unreadable'})`)
+  }
+  const isKnown = typeof message === 'object' && message !== null && Object.keys(message).join() === 'filter'
+  const filter: unknown =
+    isKnown && message !== null && 'filter' in (message as object) ? (message as { filter: unknown }).filter : undefined
+  if (typeof filter !== 'object' || filter === null) throw invalid('message', 'write {"filter": {…}}')
+  return filter
+}
+
+/** Browsers let any page open a WebSocket to anywhere, and say which page it is. */
+function requireOrigin(c: Context<AppEnv>, origins: readonly string[]): void {
+  const origin = c.req.header('origin')
+  if (origin === undefined || origins.includes(origin)) return
+  const isOwn = URL.canParse(origin) && new URL(origin).host === c.req.header('host')
+  if (!isOwn)
+    throw new RelayError('forbidden', `Pages of ${origin} may not call; see RELAY_CORS_ORIGINS.`, { field: 'Origin' })
+}

@@ -1,0 +1,109 @@
+import { parseCursor } from '../../shared/cursor.ts'
+import { RelayError } from '../../shared/errors.ts'
+import type { Filter } from '../../shared/filter/filter.ts'
+import type { Caller } from '../auth/authenticator.ts'
+import type { Services } from '../services.ts'
+import type { Start } from '../start.ts'
+import { encodeText, joinBytes, ndjson } from './frames.ts'
+import { openReading } from './open.ts'
+import type { Flow } from './subscription.ts'
+
+/** A WebSocket, as runtimes offer it. */
+export interface Link {
+  /** Sends text. False when the socket is full; `onDrain` tells when it no longer is. */
+  send(text: Uint8Array): boolean
+  close(code: number): void
+  /** Closes the connection under a client that takes nothing. */
+  destroy(): void
+  onText(listen: (text: string) => void): void
+  onDrain(listen: () => void): void
+  onClose(listen: () => void): void
+}
+
+/** The server goes away, or the credential does. */
+const goingAway = 1001
+
+/**
+ * Streams events over a WebSocket, as JSON lines: a message holds one line or several. What the client sends is read by
+ * `readFilter`; from then on the stream goes on with that filter, after the last line that was sent.
+ */
+export function serveSocket(
+  services: Services,
+  link: Link,
+  wish: { caller: Caller; filter: Filter; start: Start },
+  readFilter: (message: string) => Promise<Filter>,
+): void {
+  let { start } = wish
+  let flow: Flow | undefined
+  let isClosed = false
+  /** The changes are made one after the other. */
+  let changing = Promise.resolve()
+
+  /** Remembers the place behind what was sent. */
+  const note = (lines: string) => {
+    const cursor = readPlace(lines.slice(lines.lastIndexOf('\n', lines.length - 2) + 1), start)
+    if (cursor !== undefined) start = { position: parseCursor(cursor) }
+  }
+
+  const begin = (filter: Filter) => {
+    let rest: Uint8Array = new Uint8Array(0)
+    const opened = openReading(services, { caller: wish.caller, filter, start, format: ndjson })
+    flow = opened
+    opened.start({
+      write(bytes) {
+        const text = rest.length === 0 ? bytes : joinBytes([rest, bytes])
+        const end = text.lastIndexOf(10) + 1
+        rest = text.slice(end)
+        if (end === 0) return true
+        const lines = text.subarray(0, end)
+        note(decoder.decode(lines.subarray(Math.max(0, lines.lastIndexOf(10, end - 2)))))
+        return link.send(lines)
+      },
+      close: () => link.close(goingAway),
+      cut: () => link.destroy(),
+    })
+    opened.want()
+  }
+
+  const change = async (message: string) => {
+    try {
+      const filter = await readFilter(message)
+      if (isClosed) return
+      flow?.leave()
+      begin(filter)
+    } catch (error) {
+      if (!(error instanceof RelayError)) throw error
+      const { field } = error.details
+      link.send(
+        encodeText(
+          `${JSON.stringify({ relay: 'error', ...(field === undefined ? {} : { field }), detail: error.message })}\n`,
+        ),
+      )
+    }
+  }
+
+  link.onDrain(() => flow?.want())
+  link.onClose(() => {
+    isClosed = true
+    flow?.leave()
+  })
+  begin(wish.filter)
+  link.onText((message) => {
+    changing = changing
+      .then(() => change(message))
+      .catch((error: unknown) => {
+        services.log.error({ err: error }, 'a WebSocket failed')
+        link.destroy()
+      })
+  })
+}
+
+const decoder = new TextDecoder()
+
+/** The cursor of a line. While the current objects are told, there is no place to go on from but the beginning. */
+function readPlace(line: string, { withState }: Start): string | undefined {
+  const ofEvent = /^\s*\{"cursor":"([^"]+)"/.exec(line)?.[1]
+  if (ofEvent !== undefined) return ofEvent
+  const [, control, cursor] = /^\s*\{"relay":"(\w+)".*"cursor":"([^"]+)"/.exec(line) ?? []
+  return withState && control !== 'live' ? undefined : cursor
+}

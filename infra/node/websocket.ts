@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+
+/** The server's side of a WebSocket, without extensions: what is sent is compressed by nobody. */
+export interface WebSocketLink {
+  /** Sends text. False when the socket is full; `onDrain` tells when it no longer is. */
+  send(text: Uint8Array): boolean
+  /** Says goodbye and closes. */
+  close(code: number): void
+  /** Closes the connection under a client that takes nothing. */
+  destroy(): void
+  onText(listen: (text: string) => void): void
+  onDrain(listen: () => void): void
+  onClose(listen: () => void): void
+}
+
+/** The longest message that a client may send, in bytes. */
+const maxMessage = 64 * 1024
+/** How long a client may take to answer a goodbye, in ms. */
+const patience = 1_000
+
+const codes = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
+
+/** The answer to a key, which shows that this is no cache. RFC 6455, section 4.2.2. */
+export function answerKey(key: string): string {
+  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+}
+
+/**
+ * Speaks the WebSocket protocol over a socket that was upgraded.
+ * @see https://www.rfc-editor.org/rfc/rfc6455#section-5
+ */
+export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocketLink {
+  let hear: (text: string) => void = () => undefined
+  let pending: Buffer = Buffer.from(head)
+  let parts: Buffer[] = []
+  let isClosing = false
+
+  const close = (code: number) => {
+    if (isClosing) return
+    isClosing = true
+    const payload = Buffer.alloc(2)
+    payload.writeUInt16BE(code)
+    socket.end(encodeFrame(codes.close, payload))
+    const timer = setTimeout(() => socket.destroy(), patience)
+    socket.once('close', () => clearTimeout(timer))
+  }
+  const take = (frame: Frame) => {
+    if (frame.code === codes.close) close(1000)
+    else if (frame.code === codes.ping) socket.write(encodeFrame(codes.pong, frame.payload))
+    else if (frame.code === codes.binary) close(1003)
+    else if (frame.code === codes.pong) return
+    else if (frame.code > codes.binary || (frame.code === codes.text) !== (parts.length === 0)) close(1002)
+    else {
+      parts.push(frame.payload)
+      if (parts.reduce((size, part) => size + part.length, 0) > maxMessage) close(1009)
+      else if (frame.isLast) {
+        const text = decodeText(Buffer.concat(parts))
+        parts = []
+        if (text === undefined) close(1007)
+        else hear(text)
+      }
+    }
+  }
+  const read = () => {
+    while (!isClosing) {
+      const frame = decodeFrame(pending)
+      if (frame === undefined) return
+      if (typeof frame === 'number') {
+        close(frame)
+        return
+      }
+      pending = pending.subarray(frame.size)
+      take(frame)
+    }
+  }
+  socket.on('data', (chunk: Buffer) => {
+    if (isClosing) return
+    pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
+    read()
+  })
+  // A client that says nothing more, not even goodbye, is gone.
+  if (socket.readableEnded) socket.end()
+  else socket.on('end', () => socket.end())
+  // Whatever broke it, it is closed: that is all that matters here.
+  socket.on('error', () => socket.destroy())
+
+  return {
+    send: (text) => !isClosing && socket.write(encodeFrame(codes.text, text)),
+    close,
+    destroy: () => socket.destroy(),
+    onText(listen) {
+      hear = listen
+      read()
+    },
+    onDrain: (listen) => socket.on('drain', listen),
+    onClose: (listen) => socket.on('close', listen),
+  }
+}
+
+interface Frame {
+  readonly code: number
+  readonly isLast: boolean
+  readonly payload: Buffer
+  /** With its head. */
+  readonly size: number
+}
+
+/** The first whole frame; undefined when there is none yet, or the code to close with. */
+function decodeFrame(bytes: Buffer): Frame | number | undefined {
+  const [first, second] = bytes
+  if (first === undefined || second === undefined) return undefined
+  const code = first & 0x0f
+  // No extension was agreed on, and clients mask what they send.
+  if ((first & 0x70) !== 0 || (second & 0x80) === 0) return 1002
+  const isLast = (first & 0x80) !== 0
+  let length = second & 0x7f
+  if (code >= 8 && (length > 125 || !isLast)) return 1002
+  let at = 2
+  if (length === 126) {
+    if (bytes.length < 4) return undefined
+    length = bytes.readUInt16BE(2)
+    at = 4
+  } else if (length === 127) return 1009
+  if (length > maxMessage) return 1009
+  const size = at + 4 + length
+  if (bytes.length < size) return undefined
+  const mask = bytes.subarray(at, at + 4)
+  const payload = Buffer.from(bytes.subarray(at + 4, size))
+  for (let i = 0; i < length; i++) payload[i] = (payload[i] ?? 0) ^ (mask[i & 3] ?? 0)
+  return { code, isLast, payload, size }
+}
+
+function encodeFrame(code: number, payload: Uint8Array): Buffer {
+  const { length } = payload
+  const headSize = length < 126 ? 2 : length < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(headSize + length)
+  frame[0] = 0x80 | code
+  if (headSize === 2) frame[1] = length
+  else if (headSize === 4) {
+    frame[1] = 126
+    frame.writeUInt16BE(length, 2)
+  } else {
+    frame[1] = 127
+    frame.writeBigUInt64BE(BigInt(length), 2)
+  }
+  frame.set(payload, headSize)
+  return frame
+}
+
+function decodeText(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    if (error instanceof TypeError) return undefined
+    throw error
+  }
+}
