@@ -30,6 +30,8 @@ const fastTests = [
   'test/workers/reflector/lines.test.ts',
   'test/workers/watcher/ledger.test.ts',
   'test/workers/watcher/feed.test.ts',
+  'test/workers/watcher/lease-clock.test.ts',
+  'test/workers/watcher/claim.test.ts',
   'test/shared/filter.test.ts',
 ]
 

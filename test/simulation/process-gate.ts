@@ -18,12 +18,24 @@ export interface ProcessGate {
 /** Creates the gate of one process. */
 export function createProcessGate(scheduler: Scheduler): ProcessGate {
   let isDead = false
-  let waiting: (() => void)[] | undefined
+  let isPaused = false
+  /** What came during a pause, and after it until all of that has happened: nothing may overtake it. */
+  let waiting: (() => void)[] = []
+  let isCatchingUp = false
 
   const deliver = (run: () => void) => {
     if (isDead) return
-    if (waiting === undefined) run()
-    else waiting.push(run)
+    if (isPaused || isCatchingUp) waiting.push(run)
+    else run()
+  }
+
+  function catchUp(): void {
+    isCatchingUp = !isPaused && waiting.length > 0
+    if (!isCatchingUp) return
+    scheduler.after(0, () => {
+      if (!isPaused) waiting.shift()?.()
+      catchUp()
+    })
   }
   return {
     clock: {
@@ -56,16 +68,15 @@ export function createProcessGate(scheduler: Scheduler): ProcessGate {
     deliver,
     isDead: () => isDead,
     pause() {
-      waiting ??= []
+      isPaused = true
     },
     resume() {
-      const late = waiting ?? []
-      waiting = undefined
-      for (const run of late) scheduler.after(0, () => deliver(run))
+      isPaused = false
+      if (!isCatchingUp) catchUp()
     },
     kill() {
       isDead = true
-      waiting = undefined
+      waiting = []
     },
   }
 }
