@@ -68,14 +68,6 @@ const problems: string[] = []
 const reader = createLogReader(stage.redis, stage.keys)
 const { epoch, first, last } = await reader.bounds()
 for (const { id, filter, ordering = 'none' } of webhooks) {
-  const settled = until(async () => {
-    const { accepted, pending } = await stage.ledger.counts(id)
-    return accepted > 0 && pending === 0
-  }, 120_000)
-  await settled.catch(async () => {
-    const stuck = await stage.ledger.list(id, { state: 'pending', limit: 3 })
-    problems.push(`${ordering}: still pending, such as ${JSON.stringify(stuck)}`)
-  })
   const expected = new Set<string>()
   const matches = compileFilter(filter)
   for (let at = first - 1; at < last; at += 500) {
@@ -84,6 +76,14 @@ for (const { id, filter, ordering = 'none' } of webhooks) {
       if (seq <= at + 500 && isWanted) expected.add(formatCursor({ epoch, seq }))
     }
   }
+  const settled = until(async () => {
+    const { accepted, pending } = await stage.ledger.counts(id)
+    return accepted === expected.size && pending === 0
+  }, 120_000)
+  await settled.catch(async () => {
+    const stuck = await stage.ledger.list(id, { state: 'pending', limit: 3 })
+    problems.push(`${ordering}: still pending, such as ${JSON.stringify(stuck)}`)
+  })
   const { accepted, ...ends } = await stage.ledger.counts(id)
   const listed = await stage.ledger.list(id, { limit: 100_000 })
   const numbers = new Set(listed.map((delivery) => delivery.id.slice(delivery.id.lastIndexOf('-'))))
