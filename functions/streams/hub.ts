@@ -45,6 +45,9 @@ export interface Hub {
   drain(): Promise<void>
 }
 
+/** The longest that writes wait for more, however many readers there are, in ms. */
+const longestPause = 100
+
 /** Creates a hub at rest: it follows the log from the first subscriber on until some time after the last. */
 export function createHub(deps: {
   connect: () => Connection
@@ -62,6 +65,7 @@ export function createHub(deps: {
   let head: Position | undefined
   let waiting: LogEntry[] = []
   let lastFlush = 0
+  let pause = limits.coalesce
   let flushTimer: ReturnType<typeof setTimeout> | undefined
   let sweepTimer: ReturnType<typeof setInterval> | undefined
   let lingerTimer: ReturnType<typeof setTimeout> | undefined
@@ -77,8 +81,11 @@ export function createHub(deps: {
     waiting = []
     head = { epoch: head.epoch, seq: batch.to }
     ring.push(batch)
+    const begin = performance.now()
     for (const subscriber of subscribers) subscriber.wake()
     lastFlush = performance.now()
+    // Writing takes half of the time at most: beyond that, waiting for more to write at once makes everybody's events sooner.
+    pause = Math.max(limits.coalesce, Math.min(longestPause, lastFlush - begin))
   }
 
   const start = () => {
@@ -111,7 +118,7 @@ export function createHub(deps: {
             head = { epoch, seq: head.seq }
           }
           waiting = waiting.length === 0 ? entries : waiting.concat(entries)
-          const rest = lastFlush + limits.coalesce - performance.now()
+          const rest = lastFlush + pause - performance.now()
           if (rest <= 0) flush()
           else flushTimer ??= setTimeout(flush, rest)
         },
