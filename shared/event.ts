@@ -41,7 +41,10 @@ export type Synthetic = 'relist' | 'recreated' | 'clock' | 'state'
  */
 export interface RelayEvent {
   specversion: '1.0'
-  /** `<cluster>/<uid>/<resourceVersion>`, with a mark for synthetic events: the same change has the same id wherever it is read. */
+  /**
+   * `<cluster>/<uid>/<resourceVersion>`: the same change has the same id wherever it is read. Synthetic events carry a mark,
+   * and `~1`, `~2`, … tell the histories apart that a cluster restored from a backup has had.
+   */
   id: string
   /** `/clusters/<cluster>/` and the API path of the collection. */
   source: string

@@ -4,10 +4,24 @@ import { nameFeed, type WatchedResource } from '../../shared/resource.ts'
 import type { AppEnv } from '../deps.ts'
 import type { Services } from '../services.ts'
 
+const age = z.number().optional()
+
 const feed = z.object({
   state: z.string().openapi({ example: 'synced' }),
   reason: z.string().optional(),
   at: z.string().openapi({ format: 'date-time', description: 'When the watcher said so.' }),
+  vitals: z
+    .object({
+      eventAge: age.openapi({ description: 'Seconds since the last change.' }),
+      bookmarkAge: age.openapi({ description: 'Seconds since the last bookmark.' }),
+      cursorAge: age.openapi({ description: 'Seconds since the stored cursor moved.' }),
+      relists: z.int().openapi({ description: 'Snapshots taken since this watcher writes the feed.' }),
+      gaps: z.int().openapi({ description: 'Gaps announced since then.' }),
+      lag: z.number().openapi({ description: 'Seconds that changes wait to be stored.' }),
+      alarm: z.literal('lag').optional().openapi({ description: 'The lag nears what the API server keeps.' }),
+    })
+    .optional()
+    .openapi({ description: 'As of `at`.' }),
 })
 
 const readiness = z
