@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import type { RelayEvent } from '../../../shared/event.ts'
+import { toMessageId } from '../../../shared/webhook/message-id.ts'
+import { startTestRedis, type TestRedis } from '../../support/redis.ts'
+import { createStage, encryptionKey, podEvent, until } from '../../workers/deliverer/stage.ts'
+import { readProcessorTime } from '../processor.ts'
+import { type Program, startProgram } from './program.ts'
+
+/** How a race went: deliveries a second, and the µs of processor time that each took in each process. */
+export interface Score {
+  speed: number
+  cpu: { sender: number; redis: number; receivers: number }
+}
+
+/** How many endpoints answer at once, answer never, and answer after ten seconds. */
+export interface Endpoints {
+  live: number
+  silent?: number
+  slow?: number
+}
+
+const eventsOf = (count: number): RelayEvent[] => Array.from({ length: count }, (_, n) => podEvent(`web-${n % 200}`))
+
+/** The deliver role as it ships. The clock runs from the log to what the ledger says. */
+export function runRelay(total: number, { live, silent = 0, slow = 0 }: Endpoints): Promise<Score> {
+  return withRedis(async (redis) => {
+    const receivers = await startProgram('receiver.ts', live, silent, slow)
+    const stage = await createStage(redis.url)
+    for (const port of receivers.ports) await stage.register(`http://127.0.0.1:${port}/hook`)
+    const events = eventsOf(Math.ceil(total / (live + silent + slow)))
+    await receivers.tell({ want: events.length * live })
+    const relay = await startProgram('relay.ts', redis.url, stage.cluster, encryptionKey)
+    const score = measure(receivers, relay, stage.redis)
+    for (let i = 0; i < events.length; i += 50) await stage.append(...events.slice(i, i + 50))
+    const result = await score
+    // Delivered is what is recorded as that.
+    for (const { id, url } of await stage.store.all()) {
+      if (!receivers.ports.slice(0, live).some((port) => url.includes(`:${port}/`))) continue
+      await until(async () => (await stage.ledger.counts(id)).delivered === events.length)
+    }
+    await relay.stop()
+    await stage.close()
+    await receivers.stop()
+    return result
+  })
+}
+
+/** A reference loop. Its queue is full before it starts: what filling it costs is not counted, as it is with ours. */
+export function runLoop(kind: string, total: number, endpoints: number): Promise<Score> {
+  return withRedis(async (redis) => {
+    const receivers = await startProgram('receiver.ts', endpoints)
+    const connection = new Redis(redis.url, { maxRetriesPerRequest: null })
+    const queue = new Queue('reference', { connection })
+    const jobs = eventsOf(Math.ceil(total / endpoints)).flatMap((event) =>
+      receivers.ports.map((port) => ({
+        name: 'deliver',
+        data: { url: `http://127.0.0.1:${port}/hook`, id: toMessageId(event.id), body: JSON.stringify(event) },
+      })),
+    )
+    await receivers.tell({ want: jobs.length })
+    for (let i = 0; i < jobs.length; i += 1000) await queue.addBulk(jobs.slice(i, i + 1000))
+    const loop = await startProgram('loop.ts', kind, redis.url, encryptionKey)
+    const score = await measure(receivers, loop, connection)
+    await until(async () => (await queue.getCompletedCount()) === jobs.length)
+    await loop.stop()
+    await queue.close()
+    connection.disconnect()
+    await receivers.stop()
+    return score
+  })
+}
+
+/** ms from a change to its receipt, at a steady rate. */
+export function runLatency(rate: number, seconds: number): Promise<number[]> {
+  return withRedis(async (redis) => {
+    const receivers = await startProgram('receiver.ts', 1)
+    const stage = await createStage(redis.url)
+    await stage.register(`http://127.0.0.1:${receivers.ports[0]}/hook`)
+    const relay = await startProgram('relay.ts', redis.url, stage.cluster, encryptionKey)
+    const send = async (total: number) => {
+      await receivers.tell({ want: total })
+      const complete = receivers.hear('complete')
+      const begun = performance.now()
+      for (let sent = 0; sent < total; ) {
+        const due = Math.min(total, Math.floor(((performance.now() - begun) * rate) / 1000))
+        if (due > sent) await stage.append(...eventsOf(due - sent))
+        sent = due
+        await sleep(2)
+      }
+      return (await complete).delays
+    }
+    // What a start costs once is not what a change costs.
+    await send(rate)
+    const delays = await send(rate * Math.max(seconds, 3))
+    await relay.stop()
+    await stage.close()
+    await receivers.stop()
+    return delays
+  })
+}
+
+async function measure(receivers: Program, sender: Program, redis: Redis): Promise<Score> {
+  const pid = Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1])
+  const read = () => [sender.pid, pid, receivers.pid].map(readProcessorTime)
+  await receivers.hear('warm')
+  const before = read()
+  const { count, ms } = await receivers.hear('complete')
+  const [own = Number.NaN, server = Number.NaN, theirs = Number.NaN] = read().map(
+    (used, n) => (used - (before[n] ?? 0)) / count,
+  )
+  return { speed: (count / ms) * 1000, cpu: { sender: own, redis: server, receivers: theirs } }
+}
+
+async function withRedis<T>(run: (redis: TestRedis) => Promise<T>): Promise<T> {
+  const redis = await startTestRedis({ appendfsync: 'everysec' })
+  try {
+    return await run(redis)
+  } finally {
+    await redis.stop()
+  }
+}
