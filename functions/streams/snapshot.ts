@@ -1,9 +1,10 @@
 import type { Position } from '../../shared/cursor.ts'
-import { type ObjectData, type RelayEvent, resourceOf } from '../../shared/event.ts'
+import { type ObjectData, resourceOf } from '../../shared/event.ts'
 import { compileFilter, type Filter } from '../../shared/filter/filter.ts'
-import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
-import { nameKind, nameResource, pathOf, type WatchedResource } from '../../shared/resource.ts'
+import { listExact } from '../../shared/filter/pattern.ts'
+import { nameResource, type WatchedResource } from '../../shared/resource.ts'
 import type { StateReader } from '../../shared/state.ts'
+import { selectResources, toStateEvent } from '../../shared/state-event.ts'
 import type { BatchEvent } from './batch.ts'
 import { encodeText, type Format } from './frames.ts'
 import type { Seen } from './subscription.ts'
@@ -50,7 +51,7 @@ export function readSnapshot(options: SnapshotOptions): Snapshot {
           })
           let text = ''
           for (const { key, seq, data } of page.objects) {
-            const event = toEvent(options, resource, data)
+            const event = toStateEvent(options.cluster, resource, data, options.now().toISOString())
             if (match(event) === undefined) continue
             text += options.format.state(JSON.stringify(event))
             if (seq <= options.start.seq) continue
@@ -71,31 +72,5 @@ export function readSnapshot(options: SnapshotOptions): Snapshot {
         seq <= (told.get(`${resourceOf(event)} ${event.data.namespace ?? ''}/${event.data.name ?? ''}`) ?? 0),
       until: () => until,
     },
-  }
-}
-
-/** One of each resource: several feeds may fill the same known set. */
-function selectResources(resources: readonly WatchedResource[], wanted: string[] | undefined): WatchedResource[] {
-  const pattern = compilePattern(wanted ?? [])
-  const chosen = new Map<string, WatchedResource>()
-  for (const resource of resources) {
-    if (pattern.test(resource.resource)) chosen.set(nameResource(resource), resource)
-  }
-  return [...chosen.values()]
-}
-
-function toEvent(options: SnapshotOptions, resource: WatchedResource, data: ObjectData): RelayEvent {
-  const { group, version } = resource
-  const place = data.namespace === '' ? {} : { namespace: data.namespace }
-  return {
-    specversion: '1.0',
-    id: `${options.cluster}/${data.uid}/${data.resourceVersion}-state`,
-    source: `/clusters/${options.cluster}${pathOf({ group, version, resource: resource.resource, ...place })}`,
-    type: `k8s.${nameKind(resource)}.added`,
-    subject: data.namespace === '' ? data.name : `${data.namespace}/${data.name}`,
-    time: options.now().toISOString(),
-    datacontenttype: 'application/json',
-    synthetic: 'state',
-    data: { ...data, changes: [] },
   }
 }
