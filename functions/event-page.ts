@@ -1,7 +1,7 @@
-import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
 import { RelayError } from '../shared/errors.ts'
 import { completeEvent } from '../shared/event.ts'
 import type { Matcher } from '../shared/filter/filter.ts'
+import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
 import type { Services } from './services.ts'
 import type { Pages } from './streams/pages.ts'
 import { sleep } from './streams/tail.ts'
@@ -34,7 +34,7 @@ async function readEventPage(pages: Pages, start: Position, match: Matcher, limi
       // What was read so far is still true; the next page will say that the rest is gone.
       if (seq > start.seq) break
       throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-        oldest: formatCursor(answer.oldest),
+        oldest: formatPosition(answer.oldest),
       })
     }
     epoch = answer.batch.epoch
@@ -48,7 +48,7 @@ async function readEventPage(pages: Pages, start: Position, match: Matcher, limi
       events.push(completeEvent(item.json, item.cursor, scope === 'in' ? undefined : scope))
     }
   }
-  return { events, next: formatCursor({ epoch, seq }) }
+  return { events, next: formatPosition({ epoch, seq }) }
 }
 
 /**
@@ -81,7 +81,7 @@ export async function waitForPage(
       const ready = news
       await sleep(Math.min(end - performance.now(), 1_000), AbortSignal.any([ready.signal, signal]))
       news = new AbortController()
-      position = parseCursor(page.next)
+      position = parsePosition(page.next)
       page = await readEventPage(hub.pages, position, wish.match, wish.limit)
     }
   } finally {

@@ -1,4 +1,4 @@
-import type { Position } from '../shared/cursor.ts'
+import type { Position } from '../shared/position.ts'
 import type { BatchEvent } from './streams/batch.ts'
 import type { Pages } from './streams/pages.ts'
 

@@ -1,9 +1,8 @@
-import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
 import { invalid } from '../shared/errors.ts'
-
 import type { ObjectData } from '../shared/event.ts'
 import { compileLabelSelector } from '../shared/filter/selector.ts'
 import type { LogReader } from '../shared/log/reader.ts'
+import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
 import type { StatePage, StateReader } from '../shared/state.ts'
 
 /** What a listing may be narrowed by; the values of one clause are joined by "or". */
@@ -45,7 +44,7 @@ export async function listObjects<Data extends Listed>(
   const namespaces = query.namespace === undefined ? [undefined] : sortNamespaces(query.namespace)
   const resumed = query.continue === undefined ? undefined : readContinuation(query.continue)
   const { epoch, last } = resumed === undefined ? await deps.reader.bounds() : { epoch: '', last: 0 }
-  const cursor = resumed?.cursor ?? formatCursor({ epoch, seq: last })
+  const cursor = resumed?.cursor ?? formatPosition({ epoch, seq: last })
   const items: Data[] = []
   let after = resumed?.key
   let scanned = 0
@@ -78,7 +77,7 @@ export async function listObjects<Data extends Listed>(
 export async function readHead(reader: LogReader): Promise<string> {
   const { epoch, last } = await reader.bounds()
   const head: Position = { epoch, seq: last }
-  return formatCursor(head)
+  return formatPosition(head)
 }
 
 /** In the order of their keys, in which `a-b/x` comes before `a/x`. */
@@ -99,7 +98,7 @@ function readContinuation(text: string): { cursor: string; key: string } {
   const match = /^([A-Za-z0-9_-]{1,1024})$/.test(text) ? /^(\S+) (\S+)$/.exec(decode(text)) : null
   const [, cursor, key] = match ?? []
   if (cursor === undefined || key === undefined) throw invalid('continue', 'not the `next` of a page before')
-  parseCursor(cursor, 'continue')
+  parsePosition(cursor, 'continue')
   return { cursor, key }
 }
 

@@ -1,6 +1,6 @@
-import { formatCursor, type Position, parseCursor } from '../shared/cursor.ts'
 import { invalid, RelayError } from '../shared/errors.ts'
 import type { LogReader } from '../shared/log/reader.ts'
+import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
 import { findLoss, type Loss } from './streams/pages.ts'
 
 /** Where reading begins. */
@@ -22,10 +22,10 @@ const time = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
  * @throws RelayError `invalid`, naming the one at fault.
  */
 export async function findStart(reader: LogReader, from: string, lastEventId: string | undefined): Promise<Start> {
-  if (lastEventId) return startAt(reader, parseCursor(lastEventId, 'Last-Event-ID'))
+  if (lastEventId) return startAt(reader, parsePosition(lastEventId, 'Last-Event-ID'))
   // An unescaped plus sign in a query arrives as a space.
   if (/^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from.replace(' ', '+'))
-  if (from !== 'now' && from !== 'state' && from !== 'start') return startAt(reader, parseCursor(from))
+  if (from !== 'now' && from !== 'state' && from !== 'start') return startAt(reader, parsePosition(from))
   const bounds = await reader.bounds()
   if (from === 'start') return { position: reader.oldest(bounds) }
   const position = { epoch: bounds.epoch, seq: bounds.last }
@@ -39,7 +39,7 @@ export async function findStart(reader: LogReader, from: string, lastEventId: st
 export function requireKept({ position, lost }: Start): Position {
   if (lost === undefined) return position
   throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-    oldest: formatCursor(position),
+    oldest: formatPosition(position),
   })
 }
 

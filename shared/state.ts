@@ -1,6 +1,6 @@
-import type { Position } from './cursor.ts'
 import type { Keys } from './keys.ts'
 import { pageScript } from './log/scripts.ts'
+import type { Position } from './position.ts'
 import type { RedisClient } from './redis.ts'
 
 /** One object as it is now: the fields of an event's `data` without `changes`, and some of the relay's own. */

@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { formatCursor } from '../../shared/cursor.ts'
 import { invalid } from '../../shared/errors.ts'
 import { compileFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
 import { type EventPage, waitForPage } from '../event-page.ts'
@@ -74,7 +74,7 @@ export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void 
     }
     const origin = from ?? (isStream ? 'now' : 'start')
     const start = await findStart(services.reader, origin, c.req.valid('header')['last-event-id'])
-    c.header('relay-cursor', formatCursor(start.position))
+    c.header('relay-cursor', formatPosition(start.position))
     if (isStream) return answerStream(c, services, start, filter, format === 'stream' ? sse : ndjson)
     const page = await waitForPage(
       services,

@@ -1,7 +1,7 @@
-import { formatCursor } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Scope } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { encodeText, type Format, joinBytes } from './frames.ts'
 import type { View, Views } from './view.ts'
 
@@ -121,7 +121,7 @@ function createEvent(epoch: string, { seq, json }: LogEntry): BatchEvent {
   let event: RelayEvent | undefined
   return {
     seq,
-    cursor: formatCursor({ epoch, seq }),
+    cursor: formatPosition({ epoch, seq }),
     json,
     get event() {
       event ??= JSON.parse(json) as RelayEvent

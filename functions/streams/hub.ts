@@ -1,7 +1,7 @@
-import type { Position } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Keys } from '../../shared/keys.ts'
 import type { LogEntry, LogReader } from '../../shared/log/reader.ts'
+import type { Position } from '../../shared/position.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import { type Batch, createBatch } from './batch.ts'

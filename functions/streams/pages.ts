@@ -1,5 +1,5 @@
-import type { Position } from '../../shared/cursor.ts'
 import { type Bounds, type LogReader, resolvePosition } from '../../shared/log/reader.ts'
+import type { Position } from '../../shared/position.ts'
 import { type Batch, createBatch } from './batch.ts'
 
 /** Why a position cannot be read from: retention took what follows it, or it belongs to another life of the log. */

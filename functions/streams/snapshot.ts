@@ -1,7 +1,7 @@
-import type { Position } from '../../shared/cursor.ts'
 import { type ObjectData, resourceOf } from '../../shared/event.ts'
 import { compileFilter, type Filter } from '../../shared/filter/filter.ts'
 import { listExact } from '../../shared/filter/pattern.ts'
+import type { Position } from '../../shared/position.ts'
 import { nameResource, type WatchedResource } from '../../shared/resource.ts'
 import type { StateReader } from '../../shared/state.ts'
 import { selectResources, toStateEvent } from '../../shared/state-event.ts'

@@ -1,6 +1,6 @@
-import { formatCursor, type Position } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
+import { formatPosition, type Position } from '../../shared/position.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import type { Batch, BatchEvent } from './batch.ts'
@@ -51,7 +51,7 @@ export interface Flow {
 
 /** The message with which a stream says that events are missing and where it goes on. */
 export function frameReset(format: Format, oldest: Position, reason: Loss): string {
-  const cursor = formatCursor(oldest)
+  const cursor = formatPosition(oldest)
   return format.control('reset', { oldest: cursor, reason }, cursor)
 }
 
@@ -189,7 +189,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     if (!finish()) return
     // Redis being away is told once by its connection, not by every stream.
     if (error instanceof RelayError) log.debug({ err: error }, 'a stream ended before it was live')
-    else log.error({ err: error, position: formatCursor(position) }, 'a stream failed')
+    else log.error({ err: error, position: formatPosition(position) }, 'a stream failed')
     outlet?.cut(error instanceof Error ? error : new Error('the stream failed', { cause: error }))
   }
 
@@ -202,7 +202,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     sweep(now) {
       if (!isWanted && now - handedAt >= limits.stall) cut()
       else if (isWanted && now - handedAt >= limits.heartbeat) {
-        hand(encodeText(options.format.heartbeat(prelude === undefined ? formatCursor(position) : undefined)))
+        hand(encodeText(options.format.heartbeat(prelude === undefined ? formatPosition(position) : undefined)))
       }
     },
     end: close,

@@ -1,6 +1,6 @@
-import type { Position } from '../../shared/cursor.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { followLog, type LogReader, type LogStep } from '../../shared/log/reader.ts'
+import type { Position } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger } from '../../shared/role.ts'
 

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
-import { formatCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { RelayEvent } from '../../shared/event.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { addDelivery, createAdditionEpoch } from '../../shared/webhook/addition.ts'
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import type { ListedDelivery } from '../../shared/webhook/ledger.ts'
@@ -168,10 +168,10 @@ export function mountDeliveries(app: OpenAPIHono, context: WebhookContext): void
       acceptedAt: now().getTime(),
       group: last.toString(36),
       body: JSON.stringify(event),
-      cursor: formatCursor({ epoch, seq: last }),
+      cursor: formatPosition({ epoch, seq: last }),
       attempts: [],
     }
-    return c.json(await add(id, formatCursor({ epoch: name, seq: last }), delivery), 202)
+    return c.json(await add(id, formatPosition({ epoch: name, seq: last }), delivery), 202)
   })
 
   app.openapi(verifyRoute, async (c) => {

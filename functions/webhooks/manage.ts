@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { formatCursor } from '../../shared/cursor.ts'
 import { invalid } from '../../shared/errors.ts'
 import { parseFilter } from '../../shared/filter/filter.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { switchWebhook, type Webhook } from '../../shared/webhook/webhook.ts'
 import type { AppEnv } from '../deps.ts'
 import { readHead } from '../listing.ts'
@@ -102,7 +102,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     const location = `/v1/webhooks/${id}`
     const before = await store.get(id)
     if (before !== undefined) return c.json(await answer(before), 201, { location })
-    const start = formatCursor(requireKept(await findStart(reader, input.from, undefined)))
+    const start = formatPosition(requireKept(await findStart(reader, input.from, undefined)))
     const created: Webhook = {
       id,
       url,

@@ -1,6 +1,6 @@
-import { formatCursor, type Position } from '../cursor.ts'
 import { RelayError } from '../errors.ts'
 import type { Keys } from '../keys.ts'
+import { formatPosition, type Position } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import { createEpoch } from './epoch.ts'
 import { seekScript } from './scripts.ts'
@@ -64,7 +64,7 @@ export function createLogReader(redis: RedisClient, keys: Keys): LogReader {
       const bounds = await this.bounds()
       if (resolvePosition(position, bounds) === undefined) {
         throw new RelayError('gone', 'The events after this cursor are no longer kept; start from the oldest cursor.', {
-          oldest: formatCursor(oldestOf(bounds)),
+          oldest: formatPosition(oldestOf(bounds)),
         })
       }
       return bounds

@@ -1,5 +1,5 @@
-import { parseCursor } from '../cursor.ts'
 import type { Keys } from '../keys.ts'
+import { parsePosition } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import { type Delivery, formatDelivery } from './delivery.ts'
 import { type DeliveryJob, jobId } from './job.ts'
@@ -20,7 +20,7 @@ export async function addDelivery(
   delivery: Delivery,
 ): Promise<boolean> {
   const keys = createWebhookKeys(clusterKeys)
-  const { epoch, seq } = parseCursor(id)
+  const { epoch, seq } = parsePosition(id)
   const job: DeliveryJob = { webhook, epoch, group: delivery.group, attempt: 0, seqs: [seq] }
   const { records, counts, lines, states } = keys.ledger(webhook)
   const touched = [keys.webhooks, keys.version, keys.outbox, records, states.pending, counts, lines]

@@ -1,5 +1,5 @@
-import { formatCursor, parseCursor } from '../cursor.ts'
 import type { Keys } from '../keys.ts'
+import { formatPosition, parsePosition } from '../position.ts'
 import { type RedisClient, toRecord } from '../redis.ts'
 import { type Delivery, type DeliveryState, deliveryStates, formatDelivery, parseDelivery } from './delivery.ts'
 import type { DeliveryJob } from './job.ts'
@@ -90,7 +90,7 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
   const keys = createWebhookKeys(clusterKeys)
   return {
     async load(job) {
-      const ids = job.seqs.map((seq) => formatCursor({ epoch: job.epoch, seq }))
+      const ids = job.seqs.map((seq) => formatPosition({ epoch: job.epoch, seq }))
       const args: (string | number)[] = [job.webhook]
       for (const [n, seq] of job.seqs.entries()) args.push(ids[n] ?? '', seq)
       const touched = [keys.webhooks, keys.ledger(job.webhook).records, clusterKeys.log, keys.health]
@@ -114,7 +114,7 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
         const [place = '', stored, event] = flat.slice(i, i + 3)
         const id = idOf(place)
         const delivery = stored ? parseDelivery(stored) : undefined
-        deliveries.push({ id, seq: parseCursor(id).seq, delivery, event: event || undefined })
+        deliveries.push({ id, seq: parsePosition(id).seq, delivery, event: event || undefined })
       }
       return { type: 'mine', deliveries, newest: idOf(newest) }
     },
@@ -141,7 +141,7 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
     },
     async list(webhook, { state, before, limit }) {
       const { records, states } = keys.ledger(webhook)
-      const upTo = before === undefined ? '+inf' : String(parseCursor(before, 'continue').seq)
+      const upTo = before === undefined ? '+inf' : String(parsePosition(before, 'continue').seq)
       // Pending ones first: a delivery that ends while this is read is then seen twice rather than not at all.
       const answers = await Promise.all(
         (state === undefined ? deliveryStates : [state]).map((name) =>
@@ -186,7 +186,7 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
       const full = Object.values(ends).map(async (state) => {
         if (Number(await redis.call('ZCARD', state)) < keep) return 0
         const [oldest] = (await redis.call('ZRANGE', state, 0, 0)) as string[]
-        return oldest === undefined ? 0 : parseCursor(oldest).seq
+        return oldest === undefined ? 0 : parsePosition(oldest).seq
       })
       return Math.max(...(await Promise.all(full)))
     },
@@ -214,7 +214,7 @@ function idOf(place: string): string {
 }
 
 function newestFirst(a: string, b: string): number {
-  const difference = parseCursor(b).seq - parseCursor(a).seq
+  const difference = parsePosition(b).seq - parsePosition(a).seq
   if (difference !== 0) return difference
   return a === b ? 0 : a < b ? 1 : -1
 }

@@ -1,8 +1,8 @@
-import { formatCursor, parseCursor } from '../cursor.ts'
 import type { RelayEvent } from '../event.ts'
 import { compileFilter } from '../filter/filter.ts'
 import type { Keys } from '../keys.ts'
 import type { LogReader } from '../log/reader.ts'
+import { formatPosition, parsePosition } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import type { DeliveryState } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
@@ -45,8 +45,8 @@ export async function verifyLedger(
   const [position, follows, changed] = answer as (string | null)[]
   const { epoch } = bounds
   const reached = follows === 'live' ? position : follows
-  const to = Math.min(bounds.last, reached ? parseCursor(reached).seq : 0)
-  const began = parseCursor(start)
+  const to = Math.min(bounds.last, reached ? parsePosition(reached).seq : 0)
+  const began = parsePosition(start)
   const since = Math.max(began.epoch === epoch ? began.seq : 0, Number(changed ?? 0))
   const from = Math.min(to, Math.max(since, floor, bounds.first - 1, to - mostEvents))
   const matches = compileFilter(filter)
@@ -60,7 +60,7 @@ export async function verifyLedger(
     events += page.length
     const ids = page
       .filter(({ json }) => matches(JSON.parse(json) as RelayEvent) !== undefined)
-      .map(({ seq }) => formatCursor({ epoch, seq }))
+      .map(({ seq }) => formatPosition({ epoch, seq }))
     matched += ids.length
     if (ids.length === 0) continue
     const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
@@ -71,8 +71,8 @@ export async function verifyLedger(
   return {
     ...counts,
     isBalanced: accepted === Object.values(ends).reduce((sum, count) => sum + count, 0),
-    from: formatCursor({ epoch, seq: from }),
-    to: formatCursor({ epoch, seq: to }),
+    from: formatPosition({ epoch, seq: from }),
+    to: formatPosition({ epoch, seq: to }),
     events,
     matched,
     missing: missing.slice(0, mostMissing),

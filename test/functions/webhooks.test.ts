@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { formatCursor } from '../../shared/cursor.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
 import { createStage, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
@@ -214,7 +214,7 @@ describe('GET /v1/webhooks/{id}/deliveries', () => {
     const webhook = await stage.register(url)
     const keys = stage.keys.own('ledger', webhook.id)
     for (const epoch of ['a', 'b', 'c']) {
-      const id = formatCursor({ epoch, seq: 7 })
+      const id = formatPosition({ epoch, seq: 7 })
       const record = { event: epoch, acceptedAt: 0, group: '7' }
       await stage.redis.hset(keys, id, `pending 0 ${JSON.stringify(record)}`)
       await stage.redis.zadd(`${keys}:pending`, 7, id)

@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { formatCursor } from '../../shared/cursor.ts'
 import { createKeys, type Keys } from '../../shared/keys.ts'
 import { createLogReader, followLog, type LogStep } from '../../shared/log/reader.ts'
 import { type Batch, type Claim, createLogWriter, type LogWriter, type Operation } from '../../shared/log/writer.ts'
+import { formatPosition } from '../../shared/position.ts'
 import { createStateReader } from '../../shared/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
@@ -134,7 +134,10 @@ describe('a reader', () => {
     expect([first, last]).toEqual([16, 25])
     await expect(reader.check({ epoch, seq: 15 })).resolves.toBeDefined()
     const refusal = reader.check({ epoch, seq: 14 })
-    await expect(refusal).rejects.toMatchObject({ code: 'gone', details: { oldest: formatCursor({ epoch, seq: 15 }) } })
+    await expect(refusal).rejects.toMatchObject({
+      code: 'gone',
+      details: { oldest: formatPosition({ epoch, seq: 15 }) },
+    })
     await expect(reader.check({ epoch: 'other', seq: 20 })).rejects.toMatchObject({ code: 'gone' })
     await expect(reader.check({ epoch, seq: 26 })).rejects.toMatchObject({ code: 'gone' })
   })

@@ -1,9 +1,9 @@
-import { formatCursor, type Position, parseCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import { compileFilter, parseFilter, type Scope } from '../../shared/filter/filter.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { createLogReader, followLog } from '../../shared/log/reader.ts'
+import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
 import { sleep } from '../../workers/clock.ts'
 import type { LogNetwork } from './log-connection.ts'
 import { createProcessGate, type ProcessGate } from './process-gate.ts'
@@ -58,13 +58,13 @@ export function startSubscriber(deps: {
     const reader = createLogReader(client, keys)
     const start = async (): Promise<Position> => {
       if (cursor === undefined) return tell('start', reader.oldest(await reader.bounds()))
-      const position = parseCursor(cursor)
+      const position = parsePosition(cursor)
       try {
         await reader.check(position)
         return position
       } catch (error) {
         if (!(error instanceof RelayError) || error.details.oldest === undefined) throw error
-        return tell('reset', parseCursor(error.details.oldest))
+        return tell('reset', parsePosition(error.details.oldest))
       }
     }
     let position = await start()
@@ -85,14 +85,14 @@ export function startSubscriber(deps: {
     const scope = matches(JSON.parse(json) as RelayEvent)
     if (scope === undefined) return
     told.push({ type: 'event', at: scheduler.now(), epoch, seq, json, scope })
-    cursor = formatCursor({ epoch, seq })
+    cursor = formatPosition({ epoch, seq })
   }
 
   function tell(type: 'start' | 'reset' | 'heartbeat', position: Position): Position {
     const last = told.at(-1)
     const isNews = type !== 'heartbeat' || last?.seq !== position.seq || last.epoch !== position.epoch
     if (isNews) told.push({ type, at: scheduler.now(), ...position })
-    cursor = formatCursor(position)
+    cursor = formatPosition(position)
     read = position.seq
     return position
   }

@@ -1,8 +1,8 @@
-import type { Position } from '../../shared/cursor.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { followLog } from '../../shared/log/reader.ts'
 import type { Seen } from '../../shared/log/seen.ts'
 import { createLogWriter } from '../../shared/log/writer.ts'
+import type { Position } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 
 /** A feed that counts: its events are 1, 2, 3 and so on, and its resourceVersion is where it is. */

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { formatCursor, parseCursor } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import { compileFilter } from '../../shared/filter/filter.ts'
 import { createLogReader } from '../../shared/log/reader.ts'
+import { formatPosition, parsePosition } from '../../shared/position.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
 import { createStage, podEvent, until } from '../workers/deliverer/stage.ts'
@@ -73,7 +73,7 @@ for (const { id, filter, ordering = 'none' } of webhooks) {
   for (let at = first - 1; at < last; at += 500) {
     for (const { seq, json } of await reader.read(at, 500)) {
       const isWanted = matches(JSON.parse(json) as RelayEvent) !== undefined
-      if (seq <= at + 500 && isWanted) expected.add(formatCursor({ epoch, seq }))
+      if (seq <= at + 500 && isWanted) expected.add(formatPosition({ epoch, seq }))
     }
   }
   const settled = until(async () => {
@@ -89,7 +89,7 @@ for (const { id, filter, ordering = 'none' } of webhooks) {
   const numbers = new Set(listed.map((delivery) => delivery.id.slice(delivery.id.lastIndexOf('-'))))
   // Ended deliveries are kept up to a number; their counts are kept for good.
   const floor = await stage.ledger.floor(id)
-  const kept = [...expected].filter((cursor) => parseCursor(cursor).seq > floor)
+  const kept = [...expected].filter((cursor) => parsePosition(cursor).seq > floor)
   const missing = kept.filter((cursor) => !numbers.has(cursor.slice(cursor.lastIndexOf('-'))))
   const sum = Object.values(ends).reduce((total, count) => total + count, 0)
   if (missing.length > 0) problems.push(`${ordering}: ${missing.length} events were not accepted`)

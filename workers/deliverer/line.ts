@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseCursor } from '../../shared/cursor.ts'
+import { parsePosition } from '../../shared/position.ts'
 import { type DeliveryJob, jobId } from '../../shared/webhook/job.ts'
 import type { LoadedDelivery } from '../../shared/webhook/ledger.ts'
 import { decide, end } from './outcome.ts'
@@ -77,7 +77,7 @@ async function leaveUntil(
   due: number,
 ): Promise<Next> {
   const { deps, job, jobName } = context
-  const { epoch } = parseCursor(id)
+  const { epoch } = parsePosition(id)
   const next: DeliveryJob = { webhook: job.webhook, epoch, group: `o${seq.toString(36)}`, attempt, seqs: [seq] }
   if (jobId(next) === jobName) return due
   await deps.retry(next, Math.max(0, due - deps.now()))

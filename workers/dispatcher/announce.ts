@@ -1,5 +1,5 @@
-import { formatCursor, type Position } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
+import { formatPosition, type Position } from '../../shared/position.ts'
 import { formatDelivery } from '../../shared/webhook/delivery.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { PlannedJob, Subscriber } from './match.ts'
@@ -36,14 +36,14 @@ export function planAnnouncement(
   }
   const { seq } = position
   const epoch = `d${Date.parse(disabledAt).toString(36)}${id.slice(-6)}`
-  const own = formatCursor({ epoch, seq })
+  const own = formatPosition({ epoch, seq })
   const record = formatDelivery({
     state: 'pending',
     event: event.id,
     acceptedAt: now,
     group: seq.toString(36),
     body: JSON.stringify(event),
-    cursor: formatCursor(position),
+    cursor: formatPosition(position),
     attempts: [],
   })
   const jobs: PlannedJob[] = []

@@ -1,5 +1,5 @@
-import type { Position } from '../../shared/cursor.ts'
 import type { LogReader } from '../../shared/log/reader.ts'
+import type { Position } from '../../shared/position.ts'
 import { createTaskStore, formatProgress, parseProgress, type Task, taskField } from '../../shared/webhook/task.ts'
 import { planAnnouncement } from './announce.ts'
 import type { DispatcherDeps } from './dispatcher.ts'

@@ -1,5 +1,5 @@
-import { formatCursor, type Position, parseCursor } from '../../shared/cursor.ts'
 import { createLogReader, followLog, type LogEntry } from '../../shared/log/reader.ts'
+import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
 import { createErrands } from './errands.ts'
@@ -63,7 +63,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     }
   }
   const moveTo = async (to: Position, step: { jobs: readonly PlannedJob[]; lost?: string }) => {
-    const cursor = formatCursor(to)
+    const cursor = formatPosition(to)
     await accept({ of: 'main', from: stored, to: cursor, admitted: [...admitted], ...step })
     for (const id of admitted) followers.set(id, 'live')
     admitted.clear()
@@ -133,7 +133,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
         }
         const { jobs, last } = matchEntries(position.epoch, entries, [subscriber], commitSize, now())
         at = { epoch: position.epoch, seq: Math.max(last, oldest - 1) }
-        const to = formatCursor(at)
+        const to = formatPosition(at)
         await accept({ ...step, to, jobs })
         followers.set(id, to)
         return false
@@ -160,12 +160,12 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
   const place =
     stored === undefined
       ? { position: { epoch: bounds.epoch, seq: bounds.last }, lost: 0 }
-      : placeIn(bounds, parseCursor(stored))
+      : placeIn(bounds, parsePosition(stored))
   position = place.position
-  const cursor = formatCursor(position)
+  const cursor = formatPosition(position)
   if (stored !== cursor) {
     // The same number in another epoch: the log moved to another server, or this one was restarted, and nothing is missing.
-    const isMoved = stored !== undefined && parseCursor(stored).seq === position.seq
+    const isMoved = stored !== undefined && parsePosition(stored).seq === position.seq
     const lost = stored === undefined || isMoved ? undefined : `${stored} to ${cursor}: ${place.lost} entries lost`
     if (lost !== undefined) log.error({ from: stored, to: cursor, lost: place.lost }, 'the log was reset')
     await moveTo(position, { jobs: [], ...(lost === undefined ? {} : { lost }) })

@@ -1,7 +1,7 @@
-import { formatCursor, type Position } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Matcher } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
+import { formatPosition, type Position } from '../../shared/position.ts'
 import { formatDelivery } from '../../shared/webhook/delivery.ts'
 import { type DeliveryJob, maxJobSize } from '../../shared/webhook/job.ts'
 import { lineMember, lineOf } from '../../shared/webhook/line.ts'
@@ -59,7 +59,7 @@ export function matchEntries(
     last = seq
     if (subscribers.length === 0) continue
     const event = JSON.parse(json) as RelayEvent
-    const id = formatCursor({ epoch, seq })
+    const id = formatPosition({ epoch, seq })
     for (const { id: webhook, matches, start, isOrdered } of subscribers) {
       // A start from another life of the log was before that life ended.
       if (start.epoch === epoch && seq <= start.seq) continue

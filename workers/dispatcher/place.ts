@@ -1,5 +1,5 @@
-import { type Position, parseCursor } from '../../shared/cursor.ts'
 import type { Bounds } from '../../shared/log/reader.ts'
+import { type Position, parsePosition } from '../../shared/position.ts'
 
 /** Where to go on, and how many entries nobody will ever see because of it. */
 export interface Place {
@@ -29,7 +29,7 @@ export type Following = 'live' | Position
  */
 export function followingOf(stored: string | undefined, start: Position, main: Position, bounds: Bounds): Following {
   if (stored === 'live') return 'live'
-  const { position } = placeIn(bounds, stored === undefined ? atMost(start, bounds) : parseCursor(stored))
+  const { position } = placeIn(bounds, stored === undefined ? atMost(start, bounds) : parsePosition(stored))
   return position.seq >= main.seq ? 'live' : position
 }
 

@@ -1,8 +1,8 @@
-import { formatCursor, type Position, parseCursor } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import { compileFilter } from '../../shared/filter/filter.ts'
 import type { Keys } from '../../shared/keys.ts'
 import type { LogReader } from '../../shared/log/reader.ts'
+import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import { type Delivery, formatDelivery, parseDelivery } from '../../shared/webhook/delivery.ts'
 import { maxJobSize } from '../../shared/webhook/job.ts'
@@ -53,7 +53,7 @@ const readLog: Read = async ({ reader, position }, task, before, subscriber) => 
     const scope = matches(event)
     if (scope === undefined) return []
     const object = subscriber.isOrdered ? { object: lineOf(event) } : {}
-    const cursor = formatCursor({ epoch: position.epoch, seq })
+    const cursor = formatPosition({ epoch: position.epoch, seq })
     return [{ seq, event: event.id, cursor, ...object, ...(scope === 'in' ? {} : { scope }) }]
   })
   const at = entries.at(-1)?.seq ?? task.upTo
@@ -99,7 +99,7 @@ const readFailed: Read = async ({ redis, keys, reader }, task, before, subscribe
 }
 
 function seqOf(id: string): number {
-  return parseCursor(id).seq
+  return parsePosition(id).seq
 }
 
 function isWanted({ endedAt = 0, attempts }: Delivery, { since = 0, errors }: Task): boolean {
@@ -114,7 +114,7 @@ function planRepeats({ id: epoch, webhook }: Task, found: readonly Repeated[], {
     const group = found[i]?.seq.toString(36) ?? ''
     const planned: PlannedJob = { job: { webhook: id, epoch, group, attempt: 0, seqs: [] }, deliveries: [] }
     for (const { seq, ...rest } of found.slice(i, i + maxJobSize)) {
-      const own = formatCursor({ epoch, seq })
+      const own = formatPosition({ epoch, seq })
       const record = formatDelivery({ state: 'pending', acceptedAt: now, group, attempts: [], ...rest })
       planned.job.seqs.push(seq)
       const place = rest.object === undefined ? {} : { place: lineMember(rest.object, seq, own) }

@@ -1,8 +1,9 @@
-import { parseCursor } from '../../shared/cursor.ts'
 import { compileFilter } from '../../shared/filter/filter.ts'
+import { parsePosition } from '../../shared/position.ts'
 import { parseWebhook, type WebhookStore } from '../../shared/webhook/store.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { Subscriber } from './match.ts'
+import { planScopes } from './snapshot.ts'
 
 /** The webhooks, those that are enabled compiled. */
 export interface Roster {
@@ -51,13 +52,14 @@ interface Known {
 
 function compile(text: string): Known {
   const webhook = parseWebhook(text)
-  const { id, filter, start, enabled, ordering = 'none', disabledAt } = webhook
+  const { id, filter, start, state, enabled, ordering = 'none', disabledAt } = webhook
   if (!enabled) return disabledAt === undefined ? { text } : { text, disabled: webhook }
   const subscriber: Subscriber = {
     id,
     matches: compileFilter(filter),
-    start: parseCursor(start),
+    start: parsePosition(start),
     isOrdered: ordering !== 'none',
+    ...(state === undefined ? {} : { snapshot: planScopes(state, filter) }),
     wantsRelay: filter.type !== undefined,
   }
   return { text, subscriber }

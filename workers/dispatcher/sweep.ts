@@ -1,5 +1,5 @@
-import { parseCursor } from '../../shared/cursor.ts'
 import type { Keys } from '../../shared/keys.ts'
+import { parsePosition } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import { type Delivery, parseDelivery } from '../../shared/webhook/delivery.ts'
 import { type DeliveryJob, maxJobSize } from '../../shared/webhook/job.ts'
@@ -46,7 +46,7 @@ export async function findOverdue(
 export function groupIntoJobs(webhook: string, deliveries: readonly { id: string; delivery: Delivery }[]) {
   const jobs = new Map<string, DeliveryJob>()
   for (const { id, delivery } of deliveries) {
-    const { epoch, seq } = parseCursor(id)
+    const { epoch, seq } = parsePosition(id)
     const { group, attempts } = delivery
     const name = `${epoch} ${group} ${attempts.length}`
     const job = jobs.get(name) ?? { webhook, epoch, group, attempt: attempts.length, seqs: [] }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { formatCursor } from '../../../shared/cursor.ts'
 import type { RelayEvent } from '../../../shared/event.ts'
 import { createKeys, type Keys } from '../../../shared/keys.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
 import { createLogWriter } from '../../../shared/log/writer.ts'
+import { formatPosition } from '../../../shared/position.ts'
 import type { Logger, Running } from '../../../shared/role.ts'
 import { createAddressPolicy } from '../../../shared/webhook/address.ts'
 import { createLedger, type Ledger } from '../../../shared/webhook/ledger.ts'
@@ -88,7 +88,7 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
         filter: {},
         enabled: true,
         createdAt: new Date().toISOString(),
-        start: formatCursor({ epoch: bounds.epoch, seq: bounds.last }),
+        start: formatPosition({ epoch: bounds.epoch, seq: bounds.last }),
         secrets: [{ sealed: await box.seal(secret, id) }],
         ...more,
       }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { formatCursor } from '../../../shared/cursor.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
+import { formatPosition } from '../../../shared/position.ts'
 import { createProgress } from '../../../workers/dispatcher/progress.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
 import { createStage, podEvent, type Stage, until } from '../deliverer/stage.ts'
@@ -62,14 +62,14 @@ describe('the dispatcher', () => {
     await stage.append(...events.slice(0, 1100))
     stage.dispatcher()
     const { epoch } = await bounds()
-    const webhook = await stage.register(nowhere, { start: formatCursor({ epoch, seq: 100 }) })
+    const webhook = await stage.register(nowhere, { start: formatPosition({ epoch, seq: 100 }) })
     for (let i = 1100; i < 1200; i += 10) await stage.append(...events.slice(i, i + 10))
     await accepted(webhook.id, 1100)
     await stage.append(podEvent('live'))
     await accepted(webhook.id, 1101)
     const ids = new Set(await stage.redis.zrange(stage.keys.own('ledger', webhook.id, 'pending'), '0', '-1'))
     expect(ids.size).toBe(1101)
-    expect(ids.has(formatCursor({ epoch, seq: 101 }))).toBe(true)
+    expect(ids.has(formatPosition({ epoch, seq: 101 }))).toBe(true)
   })
 
   it('goes on where it stopped, with every event accepted once', async () => {
@@ -111,7 +111,7 @@ describe('the dispatcher', () => {
     const step = {
       of: 'main' as const,
       from: undefined,
-      to: formatCursor({ epoch, seq: 1 }),
+      to: formatPosition({ epoch, seq: 1 }),
       admitted: [],
       jobs: [
         {
@@ -163,7 +163,7 @@ describe('the dispatcher', () => {
     await accepted(webhook.id, 6)
     expect(stage.lines.some((line) => line.startsWith('error the log was reset'))).toBe(true)
     expect(await stage.redis.hget(stage.keys.own('dispatch'), 'resets')).toBe('1')
-    expect((await stage.ledger.list(webhook.id, { limit: 1 }))[0]?.id).toBe(formatCursor({ epoch, seq: last }))
+    expect((await stage.ledger.list(webhook.id, { limit: 1 }))[0]?.id).toBe(formatPosition({ epoch, seq: last }))
   })
 
   it('doubles nothing when the log begins a new life at the same place', async () => {

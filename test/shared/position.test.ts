@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { formatCursor, parseCursor } from '../../shared/cursor.ts'
+import { formatPosition, parsePosition } from '../../shared/position.ts'
 
 it('reads back every position that it writes', () => {
   const epoch = fc.stringMatching(/^[0-9a-z]{10}$/)
   fc.assert(
     fc.property(epoch, fc.maxSafeNat(), (name, seq) => {
-      expect(parseCursor(formatCursor({ epoch: name, seq }))).toEqual({ epoch: name, seq })
+      expect(parsePosition(formatPosition({ epoch: name, seq }))).toEqual({ epoch: name, seq })
     }),
   )
 })
@@ -14,6 +14,6 @@ it('reads back every position that it writes', () => {
 it.each(['', 'x', '-1', 'abc-', 'abc-ZZ', 'a b-1', 'abc-1\n', `abc-${'z'.repeat(20)}`, 'ABC-1'])(
   'refuses %j and names the field',
   (text) => {
-    expect(() => parseCursor(text, 'Last-Event-ID')).toThrow(/^Last-Event-ID: not a cursor/)
+    expect(() => parsePosition(text, 'Last-Event-ID')).toThrow(/^Last-Event-ID: not a cursor/)
   },
 )

@@ -10,7 +10,7 @@ export interface Position {
 const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})$/
 
 /** Writes a position as the opaque string that users keep. Safe in a URL, a header and an SSE `id`. */
-export function formatCursor(position: Position): string {
+export function formatPosition(position: Position): string {
   return `${position.epoch}-${position.seq.toString(36)}`
 }
 
@@ -19,7 +19,7 @@ export function formatCursor(position: Position): string {
  * @param field the name of the parameter to blame.
  * @throws RelayError `invalid` when the text is no cursor of ours.
  */
-export function parseCursor(text: string, field = 'from'): Position {
+export function parsePosition(text: string, field = 'from'): Position {
   const match = shape.exec(text)
   const seq = match?.[2] === undefined ? Number.NaN : Number.parseInt(match[2], 36)
   if (match?.[1] === undefined || !Number.isSafeInteger(seq)) {
