@@ -3,10 +3,11 @@ import { parseArgs } from 'node:util'
 import type { Bench } from './bench.ts'
 import { fanout } from './fanout.ts'
 import { ingest } from './ingest.ts'
+import { leases } from './leases.ts'
 import { formatJson, formatRow, heading } from './table.ts'
 import { webhooks } from './webhooks.ts'
 
-const benches: readonly Bench[] = [ingest, fanout, webhooks]
+const benches: readonly Bench[] = [ingest, leases, fanout, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import { Redis } from 'ioredis'
 import { createKeys } from '../../../shared/keys.ts'
 import { nameFeed, parseResources, pathOf } from '../../../shared/resource.ts'
 import { startTestRedis } from '../../support/redis.ts'
+import { readProcessorTime } from '../processor.ts'
 import { startChild } from './child.ts'
 
 /** What is sent, and where. */
@@ -29,17 +30,12 @@ export interface Score {
 /** Reads all frames of a race. */
 export type Contender = (race: Race) => Promise<Score>
 
-/** Starts both clocks. Processor time says what wall time cannot where others use the machine too. */
+/** Starts both clocks. */
 function startClock(pid: number): (frames: number) => Score {
-  const readCpu = () => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
-    // utime and stime, in ticks of 10 ms.
-    return (Number(fields[11]) + Number(fields[12])) * 10_000
-  }
-  const [began, used] = [performance.now(), readCpu()]
+  const [began, used] = [performance.now(), readProcessorTime(pid)]
   return (frames) => ({
     speed: frames / ((performance.now() - began) / 1000),
-    cpu: (readCpu() - used) / frames,
+    cpu: (readProcessorTime(pid) - used) / frames,
   })
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
+import { createLeases, type LeaseCluster } from '../leases/cluster.ts'
 import { type Body, createBody, type Workload } from './workload.ts'
 
 /**
@@ -8,28 +9,50 @@ import { type Body, createBody, type Workload } from './workload.ts'
  */
 export type Order =
   /** What there is, before anything happens; watches that ask from the beginning get it. */
-  | { type: 'initial'; workload: Workload }
+  | { type: 'initial'; workload: Workload | LeaseCluster }
   /** What will happen. Watches wait for `go`. */
-  | { type: 'changes'; workload: Workload }
+  | { type: 'changes'; workload: Workload | LeaseCluster }
   | { type: 'go' }
   /** Back to before `go`, for the next contender. */
   | { type: 'rewind' }
   /** One frame every so many ms, each told back with the moment at which it was sent. */
   | { type: 'drip'; frames: number; everyMs: number }
+  /** So many more, at so many a second; `done` comes with the last. */
+  | { type: 'pace'; frames: number; rate: number }
   /** Answers the next watches with 410, as after a compaction. */
   | { type: 'forget' }
+
+interface Watcher {
+  readonly socket: Socket
+  /** The next frame that it gets. */
+  next: number
+  isSending: boolean
+}
 
 const slice = 256 * 1024
 const recordings = new URL('../../recordings/', import.meta.url)
 const recorded = (name: string) => readFileSync(new URL(name, recordings), 'utf8')
 const listVersion = 1_000_000_000
 
+const version = { groupVersion: 'coordination.k8s.io/v1', version: 'v1' }
+const groups = {
+  kind: 'APIGroupList',
+  groups: [{ name: 'coordination.k8s.io', versions: [version], preferredVersion: version }],
+}
+const leaseResources = {
+  kind: 'APIResourceList',
+  groupVersion: version.groupVersion,
+  resources: [
+    { name: 'leases', singularName: 'lease', namespaced: true, kind: 'Lease', verbs: ['get', 'list', 'watch'] },
+  ],
+}
+
 let initial: Body | undefined
 let changes: Body | undefined
 let released = 0
 let snapshots = 0
 let isForgetful = false
-const watching = new Set<{ socket: Socket; next: number }>()
+const watching = new Set<Watcher>()
 
 function answer(socket: Socket, status: string, body: string): void {
   const head = `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
@@ -81,18 +104,23 @@ async function watch(socket: Socket, query: URLSearchParams, kind: string): Prom
     return
   }
   const cursor = Number(query.get('resourceVersion') ?? 0)
-  const watcher = { socket, next: Math.max(0, cursor - (changes?.firstVersion ?? 0) + 1) }
+  const next = Math.max(0, cursor - (changes?.firstVersion ?? 0) + 1)
+  const watcher: Watcher = { socket, next, isSending: false }
   watching.add(watcher)
   socket.on('close', () => watching.delete(watcher))
-  catchUp(watcher)
+  void catchUp(watcher)
 }
 
-/** Sends what this watch has not had yet. */
-function catchUp(watcher: { socket: Socket; next: number }): void {
-  if (changes === undefined || watcher.next >= released) return
-  const from = watcher.next
-  watcher.next = released
-  void send(watcher.socket, changes, from, released)
+/** Sends what this watch has not had yet, one piece after another, however often it is told that there is more. */
+async function catchUp(watcher: Watcher): Promise<void> {
+  if (watcher.isSending) return
+  watcher.isSending = true
+  while (changes !== undefined && watcher.next < released && !watcher.socket.destroyed) {
+    const from = watcher.next
+    watcher.next = released
+    await send(watcher.socket, changes, from, watcher.next)
+  }
+  watcher.isSending = false
 }
 
 function list(socket: Socket, kind: string): void {
@@ -106,7 +134,8 @@ function handle(socket: Socket, target: string): void {
   const kind = pathname.endsWith('/leases') ? 'Lease' : 'Pod'
   if (pathname.endsWith('/kube-system')) answer(socket, '200 OK', '{"metadata":{"uid":"cluster"}}')
   else if (pathname === '/api') answer(socket, '200 OK', '{"kind":"APIVersions","versions":["v1"]}')
-  else if (pathname === '/apis') answer(socket, '200 OK', '{"kind":"APIGroupList","groups":[]}')
+  else if (pathname === '/apis') answer(socket, '200 OK', JSON.stringify(groups))
+  else if (pathname === '/apis/coordination.k8s.io/v1') answer(socket, '200 OK', JSON.stringify(leaseResources))
   else if (pathname === '/api/v1') answer(socket, '200 OK', recorded('api-v1.body'))
   else if (!/\/(pods|leases)$/.test(pathname)) answer(socket, '404 Not Found', '{"kind":"Status","code":404}')
   else if (searchParams.has('watch')) void watch(socket, searchParams, kind)
@@ -128,17 +157,33 @@ const server = createServer({ noDelay: true }, (socket) => {
 
 function release(frames: number): void {
   released = frames
-  for (const watcher of watching) catchUp(watcher)
+  for (const watcher of watching) void catchUp(watcher)
+}
+
+/** What is due by the clock, so that the rate holds on a busy machine too. */
+function pace(frames: number, rate: number): void {
+  const [began, before] = [performance.now(), released]
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - began) / 1000) * rate)
+    release(before + Math.min(due, frames))
+    if (due < frames) return
+    clearInterval(timer)
+    process.send?.({ type: 'done' })
+  }, 10)
+}
+
+function build(workload: Workload | LeaseCluster): Body {
+  return workload.kind === 'lease-cluster' ? createLeases(workload) : createBody(workload)
 }
 
 process.on('message', (order: Order) => {
   switch (order.type) {
     case 'initial':
-      initial = createBody(order.workload)
+      initial = build(order.workload)
       snapshots++
       break
     case 'changes':
-      changes = createBody(order.workload)
+      changes = build(order.workload)
       released = 0
       break
     case 'go':
@@ -152,6 +197,9 @@ process.on('message', (order: Order) => {
       }, order.everyMs)
       return
     }
+    case 'pace':
+      pace(order.frames, order.rate)
+      return
     case 'rewind':
       released = 0
       break
