@@ -9,6 +9,7 @@ import { createLogReader, type LogEntry } from '../shared/log/reader.ts'
 import { createStateReader } from '../shared/state.ts'
 import { createAuthenticator } from './auth/choose.ts'
 import { createIdentifier, createNarrow, createStateGuard } from './auth/guard.ts'
+import { createLogins } from './auth/logins.ts'
 import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
 import { guardWebhooks } from './auth/webhook-owners.ts'
@@ -29,6 +30,7 @@ import { mountFilters } from './routes/filters.ts'
 import { mountHealth } from './routes/health.ts'
 import { mountHolders } from './routes/holders.ts'
 import { mountLeases } from './routes/leases.ts'
+import { mountLogin } from './routes/login.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
 import { mountSocket } from './routes/socket.ts'
@@ -78,11 +80,13 @@ const documentRoute = createRoute({
 export function createApp(deps: AppDeps): App {
   const { cluster, connect, log, resources, now = () => new Date() } = deps
   const limits = { ...defaultLimits, ...deps.limits }
+  const origins = deps.origins ?? []
   const keys = createKeys(cluster)
   const redis = hideFailures(deps.redis, log)
   const reader = createLogReader(redis, keys)
   const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now })
-  const sessions = createSessions({ authenticator, limits, log, now })
+  const logins = createLogins(redis, keys)
+  const sessions = createSessions({ authenticator, logins, limits, log, now })
   const tickets = createTickets(redis, keys)
   const onEntries = (entries: readonly LogEntry[]) => {
     if (authenticator.isNeeded && entries.some(({ json }) => json.includes(rbacGroup))) sessions.review()
@@ -90,7 +94,7 @@ export function createApp(deps: AppDeps): App {
   const hub = createHub({ connect, reader, keys, log, limits, onEntries })
   const state = createStateReader(redis, keys)
   const narrow = createNarrow(authenticator, resources)
-  const read = { reader, state, hub, authenticator, narrow, sessions, tickets }
+  const read = { reader, state, hub, authenticator, narrow, sessions, tickets, logins }
   const services: Services = { cluster, resources, redis, keys, log, limits, now, ...read }
 
   const app = new OpenAPIHono<AppEnv>({
@@ -101,18 +105,19 @@ export function createApp(deps: AppDeps): App {
   app.use(catchOddities)
   app.use(protect)
   app.use(neverStore)
-  if (deps.origins !== undefined && deps.origins.length > 0) app.use(cors(describeCors(deps.origins)))
+  if (origins.length > 0) app.use(cors(describeCors(origins)))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
   app.use(bodyLimit({ maxSize: limits.body, onError: () => refuseBody(limits.body) }))
-  app.use('/v1/*', createIdentifier(authenticator, tickets), createRateLimit(limits))
+  app.use('/v1/*', createIdentifier({ authenticator, tickets, logins, origins }), createRateLimit(limits))
   for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
   app.use('/v1/webhooks/*', guardWebhooks({ authenticator, redis, keys }))
   app.notFound(answerNotFound)
   app.onError(createErrorHandler(log))
 
   mountEvents(app, services)
-  mountSocket(app, services, deps.origins ?? [])
+  mountSocket(app, services, origins)
   mountFilters(app, services)
+  mountLogin(app, services)
   mountTickets(app, services)
   mountPods(app, services)
   mountLeases(app, services)

@@ -6,6 +6,7 @@ import type { Logger } from '../shared/role.ts'
 import type { StateReader } from '../shared/state.ts'
 import type { Authenticator } from './auth/authenticator.ts'
 import type { Narrow } from './auth/guard.ts'
+import type { Logins } from './auth/logins.ts'
 import type { Sessions } from './auth/sessions.ts'
 import type { Tickets } from './auth/tickets.ts'
 import type { Limits } from './limits.ts'
@@ -24,6 +25,7 @@ export interface Services {
   readonly narrow: Narrow
   readonly sessions: Sessions
   readonly tickets: Tickets
+  readonly logins: Logins
   readonly log: Logger
   readonly limits: Limits
   readonly now: () => Date

@@ -10,6 +10,8 @@ export interface Caller {
   readonly grants?: readonly Grant[]
   /** When the credential ends by itself, in ms since 1970. */
   readonly expiresAt?: number
+  /** The login whose cookie it came by. */
+  readonly login?: string
   /** The mode's own: what it takes to ask again. */
   readonly proof?: unknown
 }

@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { getCookie } from 'hono/cookie'
 import { type Action, isCovered, narrowFilter } from '../../shared/access.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
@@ -6,29 +7,53 @@ import { listExact } from '../../shared/filter/pattern.ts'
 import type { WatchedResource } from '../../shared/resource.ts'
 import type { AppEnv } from '../deps.ts'
 import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
+import type { Logins } from './logins.ts'
+import { requireOrigin } from './origin.ts'
 import type { Tickets } from './tickets.ts'
 
-/** Finds out who makes a request, before any route of `/v1` sees it. */
-export function createIdentifier(authenticator: Authenticator, tickets: Tickets): MiddlewareHandler<AppEnv> {
+/** The name of the cookie that a login gives. */
+export const loginCookie = 'relay-login'
+
+/**
+ * Finds out who makes a request, before any route of `/v1` sees it: by a ticket, a credential, or the cookie of a login.
+ * @param deps.origins of pages that may change something by a cookie, beside the relay's own.
+ */
+export function createIdentifier(deps: {
+  authenticator: Authenticator
+  tickets: Tickets
+  logins: Logins
+  origins: readonly string[]
+}): MiddlewareHandler<AppEnv> {
+  const { authenticator, tickets, logins, origins } = deps
+  const identify = async (c: Context<AppEnv>): Promise<Caller | undefined> => {
+    if (!authenticator.isNeeded) return authenticator.identify(undefined)
+    const ticket = isStream(c) ? c.req.query('ticket') : undefined
+    if (ticket !== undefined) return tickets.redeem(ticket)
+    const token = readBearer(c)
+    if (token !== undefined) return authenticator.identify(token)
+    const cookie = c.req.header('authorization') === undefined ? getCookie(c, loginCookie) : undefined
+    if (cookie === undefined) {
+      throw new RelayError('unauthorized', 'Send your credential as `Authorization: Bearer …`.', {
+        field: 'Authorization',
+      })
+    }
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') requireOrigin(c, origins)
+    const login = await logins.find(cookie)
+    if (login === undefined) return undefined
+    const caller = await authenticator.identify(login.credential)
+    return { ...caller, login: login.id, expiresAt: Math.min(login.until, caller.expiresAt ?? login.until) }
+  }
   return async (c, next) => {
-    const ticket = authenticator.isNeeded && isStream(c) ? c.req.query('ticket') : undefined
-    const caller = ticket === undefined ? await identify(c, authenticator) : await tickets.redeem(ticket)
+    const caller = await identify(c)
     if (caller === undefined) throw unauthorized()
     c.set('caller', caller)
     await next()
   }
 }
 
-async function identify(c: Context<AppEnv>, authenticator: Authenticator): Promise<Caller> {
-  if (!authenticator.isNeeded) return authenticator.identify(undefined)
-  const header = c.req.header('authorization')
-  const token = /^Bearer +(\S{1,8192})$/i.exec(header ?? '')?.[1]
-  if (token === undefined) {
-    throw new RelayError('unauthorized', 'Send your credential as `Authorization: Bearer …`.', {
-      field: 'Authorization',
-    })
-  }
-  return authenticator.identify(token)
+/** The credential that a request carries in its header. */
+export function readBearer(c: Context): string | undefined {
+  return /^Bearer +(\S{1,8192})$/i.exec(c.req.header('authorization') ?? '')?.[1]
 }
 
 /** Only what browsers open without headers of their own takes tickets. */

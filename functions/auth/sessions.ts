@@ -3,6 +3,7 @@ import { RelayError } from '../../shared/errors.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import type { Authenticator, Caller, Wish } from './authenticator.ts'
+import type { Logins } from './logins.ts'
 
 /** Watches over the credentials of open streams. */
 export interface Sessions {
@@ -32,16 +33,18 @@ const patience = 60_000
 /** Creates the sessions of one process; it runs no timer while there are none. */
 export function createSessions(deps: {
   authenticator: Authenticator
+  logins: Pick<Logins, 'findEnded'>
   limits: Limits
   log: Logger
   now: () => Date
 }): Sessions {
-  const { authenticator, limits, log, now } = deps
+  const { authenticator, logins, limits, log, now } = deps
   /** By what is asked about them: a thousand streams of one page cost one question. */
   const groups = new Map<string, { sessions: Set<Session>; answeredAt: number }>()
   const counts = new Map<string, number>()
   let timer: ReturnType<typeof setInterval> | undefined
   let reviewedAt = 0
+  let isLooking = false
   const reviews = new Set<ReturnType<typeof setTimeout>>()
 
   const expire = () => {
@@ -52,6 +55,22 @@ export function createSessions(deps: {
       }
     }
     if (time - reviewedAt >= limits.review) void askAll()
+    if (!isLooking) void endLoggedOut()
+  }
+
+  /** Whoever logs out may do so at another process. */
+  const endLoggedOut = async () => {
+    isLooking = true
+    try {
+      const open = [...groups.values()].flatMap((group) => [...group.sessions])
+      const ids = new Set(open.flatMap(({ caller }) => caller.login ?? []))
+      const ended = await logins.findEnded([...ids])
+      for (const { caller, end } of open) if (ended.includes(caller.login ?? '')) end('revoked')
+    } catch (error) {
+      log.debug({ err: error }, 'logins cannot be looked at')
+    } finally {
+      isLooking = false
+    }
   }
 
   const askAll = async () => {

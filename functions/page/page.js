@@ -6,6 +6,7 @@ const restartAfter = 5000
 
 const find = (selector) => document.querySelector(selector)
 const form = find('#filter')
+const loginForm = find('#login')
 const pods = new Map()
 const leases = new Map()
 let counts = new Map()
@@ -14,6 +15,7 @@ let isPaused = false
 let isDirty = false
 let isLive = false
 let restartTimer
+let isKnown = false
 
 /** Creates an element; attributes whose value is undefined are left out. Texts are never read as HTML. */
 function make(tag, attributes = {}, ...children) {
@@ -47,8 +49,8 @@ function showConnection(state, text) {
   element.textContent = text
 }
 
-function showComplaint(text) {
-  const element = find('#complaint')
+function showComplaint(text, place = form) {
+  const element = place.querySelector('.complaint')
   element.textContent = text ?? ''
   element.hidden = text === undefined
 }
@@ -95,6 +97,7 @@ async function explain(url) {
   try {
     const response = await fetch(head, { headers: { accept: 'application/json' } })
     if (response.ok) restartTimer = setTimeout(connect, restartAfter)
+    else if (response.status === 401) askForLogin()
     else {
       const { detail, status } = await response.json()
       showComplaint(detail)
@@ -104,6 +107,66 @@ async function explain(url) {
   } catch {
     restartTimer = setTimeout(connect, restartAfter)
   }
+}
+
+/** Who is known may log out; where nobody is asked there is nothing to show. */
+async function begin() {
+  try {
+    const response = await fetch('/v1/login')
+    if (response.status === 401) {
+      askForLogin()
+      return
+    }
+    const { tenant = '' } = response.ok ? await response.json() : {}
+    isKnown = tenant !== ''
+    find('#logout').hidden = !isKnown
+    find('#logout').title = isKnown ? `Logged in as ${tenant}` : ''
+    writeCommands()
+  } catch {
+    // The stream tells what is wrong, and tries again.
+  }
+  loginForm.hidden = true
+  form.hidden = false
+  connect()
+}
+
+function askForLogin() {
+  isKnown = true
+  pods.clear()
+  leases.clear()
+  find('#changes').replaceChildren()
+  isDirty = true
+  showConnection('lost', 'not logged in')
+  find('#logout').hidden = true
+  loginForm.hidden = false
+  form.hidden = true
+  loginForm.elements.credential.focus()
+  writeCommands()
+}
+
+async function login() {
+  const { credential } = loginForm.elements
+  showComplaint(undefined, loginForm)
+  try {
+    // Text that no header may hold is no credential either.
+    const headers = { authorization: `Bearer ${credential.value.trim()}` }
+    const response = await fetch('/v1/login', { method: 'POST', headers })
+    if (!response.ok) {
+      showComplaint((await response.json()).detail, loginForm)
+      return
+    }
+  } catch (error) {
+    showComplaint(error instanceof TypeError ? 'The relay cannot be reached with this.' : String(error), loginForm)
+    return
+  }
+  loginForm.reset()
+  await begin()
+}
+
+async function logout() {
+  source?.close()
+  await fetch('/v1/login', { method: 'DELETE' })
+  askForLogin()
 }
 
 function fold(event) {
@@ -216,13 +279,15 @@ function age(from) {
 
 function writeCommands() {
   const { origin } = location
+  const curl = isKnown ? 'curl -H "Authorization: Bearer $RELAY_TOKEN"' : 'curl'
   const commands = {
-    stream: `curl -N '${origin}/v1/events?resource=pods&from=state'`,
-    webhook: `curl -X POST '${origin}/v1/webhooks' -H 'content-type: application/json' \\\n  -d '{"url": "http://127.0.0.1:9000/", "filter": {"resource": ["pods"], "phase.to": ["Failed"]}}'`,
-    leases: `curl '${origin}/v1/leases'`,
+    stream: `${curl} -N '${origin}/v1/events?resource=pods&from=state'`,
+    webhook: `${curl} -X POST '${origin}/v1/webhooks' -H 'content-type: application/json' \\\n  -d '{"url": "http://127.0.0.1:9000/", "filter": {"resource": ["pods"], "phase.to": ["Failed"]}}'`,
+    leases: `${curl} '${origin}/v1/leases'`,
   }
   for (const code of document.querySelectorAll('[data-command]')) {
     code.textContent = commands[code.dataset.command]
+    if (code.nextElementSibling !== null) continue
     const button = make('button', { type: 'button' }, 'Copy')
     button.addEventListener('click', () => copy(button, code))
     code.parentElement.append(button)
@@ -252,6 +317,11 @@ form.addEventListener('input', ({ target }) => {
 })
 form.addEventListener('submit', (event) => event.preventDefault())
 form.addEventListener('reset', () => setTimeout(connect))
+loginForm.addEventListener('submit', (event) => {
+  event.preventDefault()
+  void login()
+})
+find('#logout').addEventListener('click', () => void logout())
 find('#pause').addEventListener('click', ({ currentTarget }) => {
   isPaused = !isPaused
   currentTarget.setAttribute('aria-pressed', String(isPaused))
@@ -263,5 +333,5 @@ setInterval(() => {
 }, 5000)
 
 writeCommands()
-connect()
+void begin()
 requestAnimationFrame(render)

@@ -1,9 +1,9 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
-import type { Context } from 'hono'
-import { invalid, RelayError } from '../../shared/errors.ts'
+import { invalid } from '../../shared/errors.ts'
 import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import type { Caller } from '../auth/authenticator.ts'
 import { requireAction } from '../auth/guard.ts'
+import { requireOrigin } from '../auth/origin.ts'
 import type { AppEnv } from '../deps.ts'
 import { requireWatched } from '../resources.ts'
 import { describeProblems } from '../schemas/common.ts'
@@ -30,7 +30,8 @@ const route = createRoute({
 /** `GET /v1/events/ws`. */
 export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origins: readonly string[]): void {
   app.openapi(route, async (c) => {
-    requireOrigin(c, origins)
+    // Programs send no Origin; browsers always do.
+    if (c.req.header('origin') !== undefined) requireOrigin(c, origins)
     const { upgrade } = c.env ?? {}
     if (upgrade === undefined || c.req.header('upgrade')?.toLowerCase() !== 'websocket') {
       throw invalid('Upgrade', 'this address is for WebSockets; /v1/events answers everything else')
@@ -67,13 +68,4 @@ function readMessage(text: string): object {
     isKnown && message !== null && 'filter' in (message as object) ? (message as { filter: unknown }).filter : undefined
   if (typeof filter !== 'object' || filter === null) throw invalid('message', 'write {"filter": {…}}')
   return filter
-}
-
-/** Browsers let any page open a WebSocket to anywhere, and say which page it is. */
-function requireOrigin(c: Context<AppEnv>, origins: readonly string[]): void {
-  const origin = c.req.header('origin')
-  if (origin === undefined || origins.includes(origin)) return
-  const isOwn = URL.canParse(origin) && new URL(origin).host === c.req.header('host')
-  if (!isOwn)
-    throw new RelayError('forbidden', `Pages of ${origin} may not call; see RELAY_CORS_ORIGINS.`, { field: 'Origin' })
 }

@@ -97,7 +97,9 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     const url = policy.checkUrl(input.url).href
     const filter = parseFilter(input.filter, 'filter.')
     if (input.from === 'state') throw invalid('from', 'one of now, start, a cursor or a time; state is for streams')
-    const id = await once(c.req.valid('header')['idempotency-key'], c.req.header('authorization'), input)
+    // Set where callers are known.
+    const caller = (c as Context as Context<AppEnv>).get('caller')
+    const id = await once(c.req.valid('header')['idempotency-key'], caller?.tenant, input)
     const answer = async (webhook: Webhook) => ({ ...viewWebhook(webhook), ...(await tellSecrets(box, webhook)) })
     const location = `/v1/webhooks/${id}`
     const before = await store.get(id)
