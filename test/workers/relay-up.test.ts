@@ -37,6 +37,22 @@ async function redisPid(): Promise<number> {
   return found !== undefined && 'pid' in found.probe ? found.probe.pid : 0
 }
 
+test('says what credential its commands take, and how to make one that works', async () => {
+  const relay = up({ RELAY_AUTH: 'keys' })
+  const url = await awaitSummary(relay)
+  const summary = relay.stdout()
+  expect(summary).toContain('RELAY_TOKEN=$(npx relay keys create me | head -1)')
+  expect(summary.match(/^ {2}curl .*$/gm)).toHaveLength(3)
+  for (const [line] of summary.matchAll(/^ {2}curl .*$/gm)) {
+    expect(line).toContain('-H "Authorization: Bearer $RELAY_TOKEN"')
+  }
+  expect((await fetch(`${url}/v1/leases`)).status).toBe(401)
+  const { stdout } = await runRelay(['keys', 'create', 'me'], { RELAY_DATA: data })
+  const [token] = stdout.split('\n')
+  const answer = await fetch(`${url}/v1/leases`, { headers: { authorization: `Bearer ${token}` } })
+  expect(answer.status).toBe(200)
+})
+
 test('starts everything, says where it is, and ends cleanly on Ctrl-C', async () => {
   const relay = up()
   const url = await awaitSummary(relay)

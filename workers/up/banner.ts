@@ -1,3 +1,4 @@
+import type { Config } from '../../shared/config.ts'
 import type { Cluster } from './cluster.ts'
 
 export interface BannerFacts {
@@ -14,6 +15,8 @@ export interface BannerFacts {
   /** Without its password. */
   readonly redis: string
   readonly webhookCidrs: readonly string[]
+  /** How callers are known. */
+  readonly auth: Config['auth']
   /** Roles that are not ready yet. */
   readonly late: readonly string[]
 }
@@ -32,6 +35,9 @@ export function renderBanner(facts: BannerFacts): string {
     rows.push(['Webhooks', `may be sent to ${facts.webhookCidrs.join(', ')} (this machine), on the sandbox only`])
   }
   if (facts.late.length > 0) rows.push(['Waiting', `for ${facts.late.join(', ')}`])
+  const access = credentials[facts.auth]
+  if (access !== undefined) rows.push(['Access', access])
+  const curl = access === undefined ? 'curl' : 'curl -H "Authorization: Bearer $RELAY_TOKEN"'
   const webhook = '{"url":"http://127.0.0.1:9000/","filter":{"phase":["Failed"]}}'
   return [
     `kube-watch-relay ${facts.version}`,
@@ -41,15 +47,23 @@ export function renderBanner(facts: BannerFacts): string {
     'Three commands to try:',
     '',
     '  # every Pod and its phase, then each change as it happens',
-    `  curl -N '${base}/v1/events?resource=pods&from=state'`,
+    `  ${curl} -N '${base}/v1/events?resource=pods&from=state'`,
     '  # call a webhook when a Pod fails',
-    `  curl -X POST ${base}/v1/webhooks -H 'content-type: application/json' -d '${webhook}'`,
+    `  ${curl} -X POST ${base}/v1/webhooks -H 'content-type: application/json' -d '${webhook}'`,
     '  # who holds which Lease',
-    `  curl ${base}/v1/leases`,
+    `  ${curl} ${base}/v1/leases`,
     '',
     'Ctrl-C ends it; what it knows stays in its data folder.',
     '',
   ].join('\n')
+}
+
+/** What callers need, by how they are known, and where it comes from. */
+const credentials: Readonly<Record<Config['auth'], string | undefined>> = {
+  none: undefined,
+  keys: 'by API key, also on the page: export RELAY_TOKEN=$(npx relay keys create me | head -1)',
+  jwt: 'by a token of the issuer, also on the page: export RELAY_TOKEN=…',
+  kubernetes: 'by a token of the cluster, also on the page: export RELAY_TOKEN=$(kubectl create token NAME)',
 }
 
 function describeCluster({ cluster, clusterName, server }: BannerFacts): string {

@@ -124,6 +124,7 @@ async function startAll(options: UpOptions, started: Part[], signal: AbortSignal
       ...(kubeconfig === undefined ? {} : { kubeconfig: join(config.data, 'sandbox.kubeconfig') }),
       redis: redis.description,
       webhookCidrs: roleConfig.webhookAllowCidrs,
+      auth: roleConfig.auth,
       late: [...late],
     }),
   )
