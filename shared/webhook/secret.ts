@@ -72,7 +72,7 @@ async function deriveKey(material: Uint8Array<ArrayBuffer>): Promise<CryptoKey> 
 }
 
 function toBytes(value: Uint8Array | string): Uint8Array<ArrayBuffer> {
-  return typeof value === 'string' ? new TextEncoder().encode(value) : Uint8Array.from(value)
+  return Uint8Array.from(typeof value === 'string' ? new TextEncoder().encode(value) : value)
 }
 
 function fromUrl(text: string): string {
