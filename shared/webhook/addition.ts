@@ -24,7 +24,7 @@ export async function addDelivery(
   const job: DeliveryJob = { webhook, epoch, group: delivery.group, attempt: 0, seqs: [seq] }
   const { records, counts, lines, states } = keys.ledger(webhook)
   const touched = [keys.webhooks, keys.version, keys.outbox, records, states.pending, counts, lines]
-  const place = delivery.object === undefined ? '' : lineMember(delivery.object, seq, id)
+  const place = lineMember(delivery, id)
   const args = [webhook, jobId(job), JSON.stringify(job), seq, id, formatDelivery(delivery), place]
   return (await addScript.run(redis, touched, args)) === 1
 }

@@ -62,7 +62,7 @@ export interface Delivery {
   object?: string
   /** The event itself, as the log would have it; for the few that are in no log. */
   body?: string
-  /** The event's cursor, where it is not the delivery's own id: for what is sent again, and for what is in no log. */
+  /** The event's place in the log, where it is not the delivery's own id: for what is sent again, and for what is in no log. */
   cursor?: string
   /** The delivery that this one repeats. */
   repeats?: string

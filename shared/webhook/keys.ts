@@ -13,6 +13,8 @@ export interface WebhookKeys {
   outbox: string
   /** Hash: `since:<webhook id>` of the first failure after the last success, and what an endpoint's throttling is. */
   health: string
+  /** Hash: how often which attempt was made, see `metrics.ts`. */
+  metrics: string
   /** Hash: id to definition of the tasks that the dispatcher carries out, such as a replay. */
   tasks: string
   /** Prefix of the queue's own keys. */
@@ -28,6 +30,11 @@ export interface LedgerKeys {
   lines: string
   /** Hash: object to the job that works on its line. */
   locks: string
+  /**
+   * Hash: object to the log entry that its state included when it was told, for those that changed meanwhile; while a
+   * webhook that started with the state catches up.
+   */
+  told: string
   /** Hash: `accepted`, and each end state, to how many there ever were. */
   counts: string
   /** Sorted set per state: delivery ids by sequence number. */
@@ -42,6 +49,7 @@ export function createWebhookKeys(keys: Keys): WebhookKeys {
     dispatch: keys.own('dispatch'),
     outbox: keys.own('dispatch', 'outbox'),
     health: keys.own('webhooks', 'health'),
+    metrics: keys.own('webhooks', 'metrics'),
     tasks: keys.own('webhooks', 'tasks'),
     queue: keys.own('bull'),
     ledger(id) {
@@ -50,6 +58,7 @@ export function createWebhookKeys(keys: Keys): WebhookKeys {
         records: keys.own('ledger', id),
         lines: keys.own('ledger', id, 'lines'),
         locks: keys.own('ledger', id, 'locks'),
+        told: keys.own('ledger', id, 'told'),
         counts: keys.own('ledger', id, 'counts'),
         states: Object.fromEntries(deliveryStates.map((name) => [name, state(name)])) as Record<DeliveryState, string>,
       }

@@ -1,22 +1,13 @@
 import type { Keys } from '../keys.ts'
-import { formatPosition, parsePosition } from '../position.ts'
+import { parsePosition } from '../position.ts'
 import { type RedisClient, toRecord } from '../redis.ts'
-import { type Delivery, type DeliveryState, deliveryStates, formatDelivery, parseDelivery } from './delivery.ts'
-import type { DeliveryJob } from './job.ts'
+import { type Delivery, type DeliveryState, deliveryStates, parseDelivery } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
-import { lineMember } from './line.ts'
-import { countScript, leaveLineScript, loadScript, settleScript, takeLineScript } from './scripts.ts'
+import { countScript } from './scripts.ts'
 
 /** A delivery with its id: the cursor of its event, unique within its webhook. */
 export interface ListedDelivery extends Delivery {
   id: string
-}
-
-export interface LoadedJob {
-  /** The webhook's record as stored; undefined when it was deleted. */
-  webhook: string | undefined
-  health: Health
-  deliveries: LoadedDelivery[]
 }
 
 /** How an endpoint does. */
@@ -25,28 +16,6 @@ export interface Health {
   failingSince?: number
   /** Until when it wants to be left alone, ms since 1970. */
   pausedUntil?: number
-}
-
-/** The front of the line of one object, oldest first; or why there is none. */
-export type Line = { type: 'held' | 'empty' } | { type: 'mine'; deliveries: LoadedDelivery[]; newest: string }
-
-export interface LoadedDelivery {
-  id: string
-  seq: number
-  /** Undefined when it is no longer kept. */
-  delivery: Delivery | undefined
-  /** The event's JSON as the log has it; undefined when the log no longer has it, or the delivery is not pending. */
-  event: string | undefined
-}
-
-/** A delivery's next state, to be recorded. */
-export interface Settlement {
-  webhook: string
-  id: string
-  seq: number
-  /** What `deliveryHeader` gave for the delivery as it was read. */
-  header: string
-  delivery: Delivery
 }
 
 export interface Search {
@@ -58,17 +27,6 @@ export interface Search {
 
 /** What became of every accepted pair of event and webhook. */
 export interface Ledger {
-  /** All that a job needs, in one round trip. */
-  load(job: DeliveryJob): Promise<LoadedJob>
-  /** Records next states in one round trip. True for each that was still as it was read. */
-  settle(settlements: readonly Settlement[]): Promise<boolean[]>
-  /**
-   * Takes the line of one object for a job, and reads up to `limit` of it. `held`: another job works on it and will look
-   * again. A line that a dead job held is free after `lease` ms, and at once for the same job.
-   */
-  takeLine(webhook: string, object: string, job: string, options: { lease: number; limit: number }): Promise<Line>
-  /** Leaves a line. False: somebody asked to look again first. */
-  leaveLine(webhook: string, object: string, job: string): Promise<boolean>
   /** Newest events first. `before` is the id of the last delivery of the previous page. */
   list(webhook: string, options: { state?: DeliveryState; before?: string; limit: number }): Promise<ListedDelivery[]>
   /**
@@ -89,56 +47,6 @@ const longestSearch = 5000
 export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_000): Ledger {
   const keys = createWebhookKeys(clusterKeys)
   return {
-    async load(job) {
-      const ids = job.seqs.map((seq) => formatPosition({ epoch: job.epoch, seq }))
-      const args: (string | number)[] = [job.webhook]
-      for (const [n, seq] of job.seqs.entries()) args.push(ids[n] ?? '', seq)
-      const touched = [keys.webhooks, keys.ledger(job.webhook).records, clusterKeys.log, keys.health]
-      const [webhook, since, until, ...flat] = (await loadScript.run(redis, touched, args)) as string[]
-      const deliveries = job.seqs.map((seq, n): LoadedDelivery => {
-        const [stored, event] = [flat[2 * n], flat[2 * n + 1]]
-        const delivery = stored ? parseDelivery(stored) : undefined
-        return { id: ids[n] ?? '', seq, delivery, event: event || undefined }
-      })
-      const health = toHealth(since, until)
-      return { webhook: webhook || undefined, health, deliveries }
-    },
-    async takeLine(webhook, object, job, { lease, limit }) {
-      const { lines, locks, records } = keys.ledger(webhook)
-      const touched = [lines, locks, records, clusterKeys.log]
-      const answer = (await takeLineScript.run(redis, touched, [object, job, lease, limit])) as string[]
-      const [type, newest = '', ...flat] = answer
-      if (type === 'held' || type === 'empty') return { type }
-      const deliveries: LoadedDelivery[] = []
-      for (let i = 0; i < flat.length; i += 3) {
-        const [place = '', stored, event] = flat.slice(i, i + 3)
-        const id = idOf(place)
-        const delivery = stored ? parseDelivery(stored) : undefined
-        deliveries.push({ id, seq: parsePosition(id).seq, delivery, event: event || undefined })
-      }
-      return { type: 'mine', deliveries, newest: idOf(newest) }
-    },
-    async leaveLine(webhook, object, job) {
-      return (await leaveLineScript.run(redis, [keys.ledger(webhook).locks], [object, job])) === 1
-    },
-    async settle(settlements) {
-      const touched: string[] = []
-      const places = new Map<string, number>()
-      const args: (string | number)[] = [keep]
-      for (const { webhook, id, seq, header, delivery } of settlements) {
-        const { state } = delivery
-        let place = places.get(`${webhook} ${state}`)
-        if (place === undefined) {
-          const { records, counts, lines, states } = keys.ledger(webhook)
-          place = touched.push(records, counts, states.pending, states[state], lines) - 4
-          places.set(`${webhook} ${state}`, place)
-        }
-        const member = delivery.object === undefined ? '' : lineMember(delivery.object, seq, id)
-        args.push(place, id, seq, header, state, formatDelivery(delivery), member)
-      }
-      const answers = (await settleScript.run(redis, touched, args)) as number[]
-      return answers.map((answer) => answer === 1)
-    },
     async list(webhook, { state, before, limit }) {
       const { records, states } = keys.ledger(webhook)
       const upTo = before === undefined ? '+inf' : String(parsePosition(before, 'continue').seq)
@@ -199,18 +107,6 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
       return { ...result, pending: Number(pending) } as Record<'accepted' | DeliveryState, number>
     },
   }
-}
-
-function toHealth(since: string | undefined, until: string | undefined): Health {
-  return {
-    ...(since ? { failingSince: Number(since) } : {}),
-    ...(until ? { pausedUntil: Number(until) } : {}),
-  }
-}
-
-/** The delivery id in a place in line. */
-function idOf(place: string): string {
-  return place.slice(place.lastIndexOf(' ') + 1)
 }
 
 function newestFirst(a: string, b: string): number {

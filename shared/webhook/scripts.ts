@@ -24,7 +24,7 @@ return 1
 export const removeScript = createScript(`
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('INCR', KEYS[2])
-redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1])
+redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1], 'told:' .. ARGV[1])
 redis.call('HDEL', KEYS[4], 'since:' .. ARGV[1], 'until:' .. ARGV[1], 'pauses:' .. ARGV[1])
 local waiting = redis.call('ZCARD', KEYS[6])
 if waiting > 0 then redis.call('HINCRBY', KEYS[5], 'skipped', waiting) end
@@ -62,15 +62,19 @@ return redis.call('HSET', KEYS[1], 'until', '0')
 /**
  * Accepts deliveries and moves the position past the events that they are for: both or neither. Since the position moves
  * with them, no event is accepted twice, and a call sent again changes nothing.
- * KEYS dispatch, outbox, webhooks, then records, pending, counts, lines of each webhook.
+ * A webhook that was removed meanwhile is left alone.
+ * KEYS dispatch, outbox, webhooks, then records, pending, counts, lines, told of each webhook.
  * ARGV fence, field of the position, position as read (empty: none), new position, then operations:
- *   L webhook (it follows the main position from here on) | R note (history was lost)
+ *   L webhook (it follows the main position from here on) | R note (history was lost) | F field value |
+ *   T told-key object seq (its state was told) | U told-key (what was told is no longer needed) |
  *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
  * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
  */
 export const acceptScript = createScript(`
 local state = redis.call('HMGET', KEYS[1], 'fence', ARGV[2])
 if state[1] ~= ARGV[1] then return 'fenced' end
+local follower = string.match(ARGV[2], '^at:(.+)$')
+if follower and redis.call('HEXISTS', KEYS[3], follower) == 0 then return 'ok' end
 local position = state[2] or ''
 if position ~= ARGV[3] then
   return position == ARGV[4] and 'duplicate' or 'conflict'
@@ -86,6 +90,15 @@ while ARGV[i] do
   elseif op == 'R' then
     redis.call('HINCRBY', KEYS[1], 'resets', 1)
     redis.call('HSET', KEYS[1], 'reset', ARGV[i + 1])
+    i = i + 2
+  elseif op == 'F' then
+    redis.call('HSET', KEYS[1], ARGV[i + 1], ARGV[i + 2])
+    i = i + 3
+  elseif op == 'T' then
+    redis.call('HSET', KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 3])
+    i = i + 4
+  elseif op == 'U' then
+    redis.call('UNLINK', KEYS[tonumber(ARGV[i + 1])])
     i = i + 2
   else
     local first, count = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5])
@@ -104,68 +117,8 @@ while ARGV[i] do
     i = i + 6 + count * 4
   end
 end
-if ARGV[4] == 'live' and redis.call('HEXISTS', KEYS[3], string.sub(ARGV[2], 4)) == 0 then return 'ok' end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
 return 'ok'
-`)
-
-/**
- * Reads all that a job needs in one go. KEYS webhooks, records, log, health. ARGV webhook, then per delivery: id, seq.
- * Answers the webhook's record, since when it fails, until when it is throttled, then per delivery: its record, and its
- * event's JSON if it is pending; empty for what is not there.
- */
-export const loadScript = createScript(`
-local health = redis.call('HMGET', KEYS[4], 'since:' .. ARGV[1], 'until:' .. ARGV[1])
-local answer = {redis.call('HGET', KEYS[1], ARGV[1]) or '', health[1] or '', health[2] or ''}
-for i = 2, #ARGV, 2 do
-  local record = redis.call('HGET', KEYS[2], ARGV[i]) or ''
-  local event = ''
-  if string.sub(record, 1, 8) == 'pending ' then
-    local place = ARGV[i + 1] .. '-0'
-    local entry = redis.call('XRANGE', KEYS[3], place, place)[1]
-    if entry then event = entry[2][2] end
-  end
-  answer[#answer + 1] = record
-  answer[#answer + 1] = event
-end
-return answer
-`)
-
-/**
- * Records what became of deliveries, each only if it is still as its reader found it: an end is never followed by another.
- * Of each end state, the newest are kept.
- * KEYS records, counts, pending, end state, lines, in fives. ARGV how many to keep, then per delivery:
- *   first-key id seq header-as-read new-state new-record place-in-line (empty: none)
- * Answers 1 or 0 for each; 1 also for what was recorded before by this very call.
- */
-export const settleScript = createScript(`
-local keep = tonumber(ARGV[1])
-local answer = {}
-for i = 2, #ARGV, 7 do
-  local first, id, state, value = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 4], ARGV[i + 5]
-  local current = redis.call('HGET', KEYS[first], id)
-  local done = 0
-  if current == value then
-    done = 1
-  elseif current and string.sub(current, 1, #ARGV[i + 3]) == ARGV[i + 3] then
-    done = 1
-    redis.call('HSET', KEYS[first], id, value)
-    if state ~= 'pending' then
-      redis.call('ZREM', KEYS[first + 2], id)
-      if ARGV[i + 6] ~= '' then redis.call('ZREM', KEYS[first + 4], ARGV[i + 6]) end
-      redis.call('ZADD', KEYS[first + 3], ARGV[i + 2], id)
-      redis.call('HINCRBY', KEYS[first + 1], state, 1)
-      local excess = math.min(redis.call('ZCARD', KEYS[first + 3]) - keep, 1000)
-      if excess > 0 then
-        local old = redis.call('ZRANGE', KEYS[first + 3], 0, excess - 1)
-        redis.call('HDEL', KEYS[first], unpack(old))
-        redis.call('ZREM', KEYS[first + 3], unpack(old))
-      end
-    end
-  end
-  answer[#answer + 1] = done
-end
-return answer
 `)
 
 /**
@@ -184,59 +137,11 @@ redis.call('INCR', KEYS[2])
 return 1
 `)
 
-/**
- * Takes the line of one object for a job, and reads its front. A job that finds it taken leaves a note, so that the other one
- * looks again before it leaves. KEYS lines, locks, records, log. ARGV object, job id, lease in ms, how many.
- * Answers \`held\`, \`empty\`, or \`mine\`, the last place in line, and per delivery: its place, its record, its event's JSON.
- */
-export const takeLineScript = createScript(`
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local held = redis.call('HGET', KEYS[2], ARGV[1])
-if held then
-  local holder, leased = string.match(held, '^(%S+) (%S+)')
-  if holder ~= ARGV[2] and tonumber(leased) > now then
-    redis.call('HSET', KEYS[2], ARGV[1], holder .. ' ' .. leased .. ' again')
-    return {'held'}
-  end
-end
-local from, to = '[' .. ARGV[1] .. ' ', '(' .. ARGV[1] .. '!'
-local places = redis.call('ZRANGEBYLEX', KEYS[1], from, to, 'LIMIT', 0, ARGV[4])
-if #places == 0 then
-  redis.call('HDEL', KEYS[2], ARGV[1])
-  return {'empty'}
-end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now + ARGV[3]))
-local answer = {'mine', redis.call('ZREVRANGEBYLEX', KEYS[1], to, from, 'LIMIT', 0, 1)[1]}
-for _, place in ipairs(places) do
-  local seq, id = string.match(place, ' (%S+) (%S+)$')
-  local record = redis.call('HGET', KEYS[3], id) or ''
-  if string.sub(record, 1, 8) == 'pending ' then
-    local at = string.format('%.0f-0', tonumber(seq, 36))
-    local entry = redis.call('XRANGE', KEYS[4], at, at)[1]
-    answer[#answer + 1] = place
-    answer[#answer + 1] = record
-    answer[#answer + 1] = entry and entry[2][2] or ''
-  else
-    redis.call('ZREM', KEYS[1], place)
-  end
-end
-return answer
-`)
-
 /** Counts of one moment. KEYS counts, pending. Answers how many are pending, and the fields of the hash. */
 export const countScript = createScript(`
 local answer = {tostring(redis.call('ZCARD', KEYS[2]))}
 for _, field in ipairs(redis.call('HGETALL', KEYS[1])) do answer[#answer + 1] = field end
 return answer
-`)
-
-/** Leaves a line. KEYS locks. ARGV object, job id. Answers 0 when somebody asked to look again. */
-export const leaveLineScript = createScript(`
-local held = redis.call('HGET', KEYS[1], ARGV[1])
-if not held or string.match(held, '^(%S+)') ~= ARGV[2] then return 1 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-return string.sub(held, -6) == ' again' and 0 or 1
 `)
 
 /**

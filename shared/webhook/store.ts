@@ -65,10 +65,10 @@ export function createWebhookStore(redis: RedisClient, clusterKeys: Keys): Webho
       throw new RelayError('conflict', `Webhook ${id} is being changed by others; try again.`)
     },
     async remove(id) {
-      const { records, counts, lines, locks, states } = keys.ledger(id)
+      const { records, counts, lines, locks, told, states } = keys.ledger(id)
       const { pending, ...others } = states
       const touched = [keys.webhooks, keys.version, keys.dispatch, keys.health, counts, pending]
-      touched.push(records, lines, locks, ...Object.values(others))
+      touched.push(records, lines, locks, told, ...Object.values(others))
       return (await removeScript.run(redis, touched, [id, keepCounts])) === 1
     },
   }

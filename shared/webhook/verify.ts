@@ -7,18 +7,21 @@ import type { RedisClient } from '../redis.ts'
 import type { DeliveryState } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
+import { parseSnapshot, snapshotField, toSnapshotId } from './snapshot.ts'
 import type { Webhook } from './webhook.ts'
 
 /** What a comparison of the ledger with log and filter found. */
 export type Verification = Record<'accepted' | DeliveryState, number> & {
   /** Each accepted delivery is pending or has exactly one end. */
   isBalanced: boolean
+  /** How many current objects were accepted before the events, for a webhook that started with the state. */
+  told: number
   /** Cursors: the events after the first, up to the second, were compared. */
   from: string
   to: string
   events: number
   matched: number
-  /** Cursors of events that pass the filter and were not accepted; at most 100. */
+  /** Cursors of events that pass the filter and were not accepted, and ids of deliveries that are gone; at most 100. */
   missing: string[]
 }
 
@@ -36,18 +39,20 @@ export async function verifyLedger(
 ): Promise<Verification> {
   const { redis, reader, ledger } = deps
   const keys = createWebhookKeys(deps.keys)
-  const fields = ['position', `at:${id}`, `changed:${id}`]
+  const fields = ['position', `at:${id}`, `changed:${id}`, snapshotField(id)]
   const [bounds, answer, floor] = await Promise.all([
     reader.bounds(),
     redis.call('HMGET', keys.dispatch, ...fields),
     ledger.floor(id),
   ])
-  const [position, follows, changed] = answer as (string | null)[]
-  const { epoch } = bounds
-  const reached = follows === 'live' ? position : follows
+  const [position, follows, changed, snapshot] = answer as (string | null)[]
+  const { epoch, seal } = bounds
+  const [told = 0, until = 0] = (snapshot ?? '').split(' ').map(Number)
+  const isTelling = follows && parseSnapshot(follows) !== undefined
+  const reached = isTelling ? start : follows === 'live' ? position : follows
   const to = Math.min(bounds.last, reached ? parsePosition(reached).seq : 0)
   const began = parsePosition(start)
-  const since = Math.max(began.epoch === epoch ? began.seq : 0, Number(changed ?? 0))
+  const since = Math.max(began.epoch === epoch ? began.seq : 0, Number(changed ?? 0), until)
   const from = Math.min(to, Math.max(since, floor, bounds.first - 1, to - mostEvents))
   const matches = compileFilter(filter)
   const missing: string[] = []
@@ -66,13 +71,19 @@ export async function verifyLedger(
     const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
     missing.push(...ids.filter((_, n) => stored[n] === null))
   }
+  for (let n = floor + 1; n <= told; n += pageSize) {
+    const ids = Array.from({ length: Math.min(pageSize, told - n + 1) }, (_, i) => toSnapshotId(n + i))
+    const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
+    missing.push(...ids.filter((_, i) => stored[i] === null))
+  }
   const counts = await ledger.counts(id)
   const { accepted, ...ends } = counts
   return {
     ...counts,
     isBalanced: accepted === Object.values(ends).reduce((sum, count) => sum + count, 0),
-    from: formatPosition({ epoch, seq: from }),
-    to: formatPosition({ epoch, seq: to }),
+    told,
+    from: seal.toCursor({ epoch, seq: from }),
+    to: seal.toCursor({ epoch, seq: to }),
     events,
     matched,
     missing: missing.slice(0, mostMissing),

@@ -1,4 +1,5 @@
 import type { Filter } from '../filter/filter.ts'
+import type { NamedResource } from '../state-event.ts'
 
 /** A secret as it is stored: encrypted, and until when it still signs (ms since 1970; absent: for good). */
 export interface StoredSecret {
@@ -43,6 +44,8 @@ export interface Webhook {
   createdAt: string
   /** Cursor: events after it are this webhook's. */
   start: string
+  /** The resources whose current objects come before them; absent: it starts with the events. */
+  state?: NamedResource[]
   /** Each attempt is signed with all that are valid, the newest first. */
   secrets: StoredSecret[]
 }

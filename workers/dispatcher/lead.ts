@@ -1,6 +1,8 @@
 import { createLogReader, followLog, type LogEntry } from '../../shared/log/reader.ts'
 import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
+import { parseSnapshot } from '../../shared/webhook/snapshot.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
+import { createCatchUp } from './catch-up.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
 import { createErrands } from './errands.ts'
 import { matchEntries, type PlannedJob, type Subscriber } from './match.ts'
@@ -91,6 +93,20 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     accept,
     fail: (error) => over.abort(error),
   })
+  const catchUp = createCatchUp({
+    dispatcher: deps,
+    reader,
+    roster,
+    followers,
+    inTurn,
+    signal,
+    position: () => position,
+    accept,
+    join: (id) => {
+      live.add(id)
+      listSubscribers()
+    },
+  })
   /** Takes up webhooks and tasks that are new. Runs after the entries were read, so that a webhook sees all that comes after it. */
   const refresh = async () => {
     if (!(await roster.refresh())) return
@@ -98,48 +114,22 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     for (const id of roster.ids()) {
       const subscriber = roster.get(id)
       if (subscriber === undefined || live.has(id) || catching.has(id)) continue
-      const following = followingOf(followers.get(id), subscriber.start, position, bounds)
+      const stored = followers.get(id)
+      const withState = stored === undefined ? subscriber.snapshot !== undefined : parseSnapshot(stored) !== undefined
+      const following = withState ? 'behind' : followingOf(stored, subscriber.start, position, bounds)
       if (following === 'live') {
         live.add(id)
         if (followers.get(id) !== 'live') admitted.add(id)
       } else {
-        const task = catchUp(id, following).catch((error: unknown) => over.abort(error))
+        const task = catchUp(id)
+          .catch((error: unknown) => over.abort(error))
+          .finally(() => catching.delete(id))
         catching.set(id, task)
       }
     }
     listSubscribers()
     await flushOutbox()
     await errands.look()
-  }
-  const catchUp = async (id: string, from: Position) => {
-    let at = from
-    let isDone = false
-    while (!isDone && !signal.aborted) {
-      isDone = await inTurn(async () => {
-        const subscriber = roster.get(id)
-        if (signal.aborted || subscriber === undefined) return true
-        const step = { of: { webhook: id }, from: followers.get(id), admitted: [] }
-        if (at.seq >= position.seq) {
-          await accept({ ...step, to: 'live', jobs: [] })
-          followers.set(id, 'live')
-          live.add(id)
-          listSubscribers()
-          return true
-        }
-        const entries = (await reader.read(at.seq, pageSize)).filter(({ seq }) => seq <= position.seq)
-        const oldest = entries[0]?.seq ?? position.seq + 1
-        if (oldest > at.seq + 1) {
-          log.warn({ webhook: id, lost: oldest - 1 - at.seq }, 'a webhook that catches up was overtaken by retention')
-        }
-        const { jobs, last } = matchEntries(position.epoch, entries, [subscriber], commitSize, now())
-        at = { epoch: position.epoch, seq: Math.max(last, oldest - 1) }
-        const to = formatPosition(at)
-        await accept({ ...step, to, jobs })
-        followers.set(id, to)
-        return false
-      })
-    }
-    catching.delete(id)
   }
   const dispatch = async (entries: readonly LogEntry[]) => {
     let rest = entries

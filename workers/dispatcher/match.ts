@@ -5,6 +5,7 @@ import { formatPosition, type Position } from '../../shared/position.ts'
 import { formatDelivery } from '../../shared/webhook/delivery.ts'
 import { type DeliveryJob, maxJobSize } from '../../shared/webhook/job.ts'
 import { lineMember, lineOf } from '../../shared/webhook/line.ts'
+import type { SnapshotPlan } from './snapshot.ts'
 
 /** A webhook, ready to be asked about events. */
 export interface Subscriber {
@@ -14,6 +15,10 @@ export interface Subscriber {
   start: Position
   /** Of one object one after the other. */
   isOrdered?: boolean
+  /** How its start with the state goes; absent: it has none. */
+  snapshot?: SnapshotPlan
+  /** What its start with the state included already: objects with the entry up to which. */
+  told?: ReadonlyMap<string, number>
   /** Its filter names types, and so perhaps those of events about the relay itself. */
   wantsRelay?: boolean
 }
@@ -60,11 +65,11 @@ export function matchEntries(
     if (subscribers.length === 0) continue
     const event = JSON.parse(json) as RelayEvent
     const id = formatPosition({ epoch, seq })
-    for (const { id: webhook, matches, start, isOrdered } of subscribers) {
+    for (const { id: webhook, matches, start, isOrdered, told } of subscribers) {
       // A start from another life of the log was before that life ended.
       if (start.epoch === epoch && seq <= start.seq) continue
       const scope = matches(event)
-      if (scope === undefined) continue
+      if (scope === undefined || seq <= (told?.get(lineOf(event)) ?? 0)) continue
       let planned = open.get(webhook)
       if (planned === undefined || planned.deliveries.length === maxJobSize) {
         planned = { job: { webhook, epoch, group: seq.toString(36), attempt: 0, seqs: [] }, deliveries: [] }
@@ -86,7 +91,7 @@ export function matchEntries(
         seq,
         id,
         record,
-        ...(object === undefined ? {} : { place: lineMember(object, seq, id) }),
+        ...(object === undefined ? {} : { place: lineMember({ object }, id) }),
       })
       count++
     }

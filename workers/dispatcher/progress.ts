@@ -33,6 +33,12 @@ export interface Step {
   admitted: readonly string[]
   /** History that was lost, for the record. */
   lost?: string
+  /** A field of the dispatcher's hash that changes with it. */
+  note?: { field: string; value: string }
+  /** Of a webhook: objects whose state was told, with the log entry that it included. */
+  told?: readonly (readonly [object: string, seq: number])[]
+  /** Of a webhook: what was told need not be remembered any more. */
+  isTold?: boolean
 }
 
 /** `ok` and `duplicate` mean that it is done; else nothing was written, because another dispatcher leads, or Redis is not where it was. */
@@ -80,14 +86,23 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
       const args: (string | number)[] = [step.fence, field, step.from ?? '', step.to]
       for (const id of step.admitted) args.push('L', id)
       if (step.lost !== undefined) args.push('R', step.lost)
-      for (const { job, deliveries } of step.jobs) {
-        let place = places.get(job.webhook)
+      if (step.note !== undefined) args.push('F', step.note.field, step.note.value)
+      const placeOf = (webhook: string) => {
+        let place = places.get(webhook)
         if (place === undefined) {
-          const { records, states, counts, lines } = keys.ledger(job.webhook)
-          place = touched.push(records, states.pending, counts, lines) - 3
-          places.set(job.webhook, place)
+          const { records, states, counts, lines, told } = keys.ledger(webhook)
+          place = touched.push(records, states.pending, counts, lines, told) - 4
+          places.set(webhook, place)
         }
-        args.push('J', place, job.webhook, jobId(job), JSON.stringify(job), deliveries.length)
+        return place
+      }
+      if (typeof of === 'object' && 'webhook' in of) {
+        const place = placeOf(of.webhook) + 4
+        for (const [object, seq] of step.told ?? []) args.push('T', place, object, seq)
+        if (step.isTold) args.push('U', place)
+      }
+      for (const { job, deliveries } of step.jobs) {
+        args.push('J', placeOf(job.webhook), job.webhook, jobId(job), JSON.stringify(job), deliveries.length)
         for (const { seq, id, record, place: inLine = '' } of deliveries) args.push(seq, id, record, inLine)
       }
       return (await acceptScript.run(redis, touched, args)) as StepAnswer

@@ -117,7 +117,7 @@ function planRepeats({ id: epoch, webhook }: Task, found: readonly Repeated[], {
       const own = formatPosition({ epoch, seq })
       const record = formatDelivery({ state: 'pending', acceptedAt: now, group, attempts: [], ...rest })
       planned.job.seqs.push(seq)
-      const place = rest.object === undefined ? {} : { place: lineMember(rest.object, seq, own) }
+      const place = rest.object === undefined ? {} : { place: lineMember(rest, own) }
       planned.deliveries.push({ seq, id: own, record, ...place })
     }
     jobs.push(planned)

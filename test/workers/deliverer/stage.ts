@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import type { RelayEvent } from '../../../shared/event.ts'
 import { createKeys, type Keys } from '../../../shared/keys.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
-import { createLogWriter } from '../../../shared/log/writer.ts'
+import { createLogWriter, type Operation } from '../../../shared/log/writer.ts'
 import { formatPosition } from '../../../shared/position.ts'
 import type { Logger, Running } from '../../../shared/role.ts'
 import { createAddressPolicy } from '../../../shared/webhook/address.ts'
@@ -28,6 +28,10 @@ export interface Stage {
   /** What was logged, as `level message`. */
   lines: string[]
   append(...events: RelayEvent[]): Promise<void>
+  /** Appends changes as a watcher does: each with the object as it is after it. */
+  change(...events: RelayEvent[]): Promise<void>
+  /** Puts objects into the known set, of which the log says nothing: they were there before. */
+  know(...events: RelayEvent[]): Promise<void>
   register(url: string, more?: Partial<Webhook>): Promise<Webhook & { secret: string }>
   dispatcher(options?: { leaseMs?: number }): Running
   deliverer(options?: Partial<DelivererOptions>): Running
@@ -56,6 +60,20 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
     running.push(started)
     return started
   }
+  const operate = async (operations: Operation[]) => {
+    const claim = await writer.claim('stage', 60_000)
+    if (claim.held) throw new Error('the feed is held')
+    const answer = await writer.append({
+      fence: claim.fence,
+      epoch: claim.epoch,
+      batch: claim.batch + 1,
+      seen: claim.seq,
+      resourceVersion: '1',
+      note: '',
+      operations,
+    })
+    if (answer.outcome !== 'ok') throw new Error(answer.outcome)
+  }
   return {
     url,
     cluster,
@@ -64,20 +82,9 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
     store,
     ledger: createLedger(redis, keys),
     lines,
-    async append(...events) {
-      const claim = await writer.claim('stage', 60_000)
-      if (claim.held) throw new Error('the feed is held')
-      const answer = await writer.append({
-        fence: claim.fence,
-        epoch: claim.epoch,
-        batch: claim.batch + 1,
-        seen: claim.seq,
-        resourceVersion: '1',
-        note: '',
-        operations: events.map((event) => ({ op: 'event', json: JSON.stringify(event) })),
-      })
-      if (answer.outcome !== 'ok') throw new Error(answer.outcome)
-    },
+    append: (...events) => operate(events.map(tell)),
+    change: (...events) => operate(events.flatMap((event) => [tell(event), know(event)])),
+    know: (...events) => operate(events.map(know)),
     async register(target, more = {}) {
       const bounds = await createLogReader(redis, keys).bounds()
       const id = createWebhookId(Date.now())
@@ -129,6 +136,14 @@ export async function createStage(url: string, cluster = `t-${randomUUID().slice
       for (const connection of connections) connection.disconnect()
     },
   }
+}
+
+const tell = (event: RelayEvent): Operation => ({ op: 'event', json: JSON.stringify(event) })
+
+function know({ type, data }: RelayEvent): Operation {
+  const { changes: _, ...object } = data
+  const key = `${data.namespace}/${data.name}`
+  return type.endsWith('.deleted') ? { op: 'delete', key } : { op: 'set', key, record: JSON.stringify(object) }
 }
 
 let number = 0
