@@ -152,7 +152,7 @@ export const settings = {
     allowed: 'resources such as pods,leases, separated by commas',
     meaning:
       'What to watch. After "?": namespace, labelSelector, fieldSelector; object=full puts whole objects into events, ' +
-      'with values redacted unless named by reveal=env,annotations,commands,data,headers,messages,volumes.',
+      'with values redacted unless named by reveal=env,annotations,commands,credentials,data,headers,messages,volumes.',
     roles: ['up', 'watch', 'serve'],
   }),
   leaseRenewals: choice(['state', 'log'], {

@@ -21,10 +21,11 @@ export interface WatchedResource {
 }
 
 /**
- * What a whole object hides unless it is revealed by name: values of annotations, commands and their arguments, `data` of
- * ConfigMaps and Secrets, values in `env`, HTTP headers of probes, messages in statuses, attributes of volumes.
+ * What a whole object hides unless it is revealed by name: values of annotations, commands and their arguments, whatever
+ * looks like a credential by its name or its form, `data` of ConfigMaps and Secrets, values in `env`, HTTP headers of
+ * probes, messages in statuses, attributes of volumes.
  */
-const secretKinds = ['annotations', 'commands', 'data', 'env', 'headers', 'messages', 'volumes'] as const
+const secretKinds = ['annotations', 'commands', 'credentials', 'data', 'env', 'headers', 'messages', 'volumes'] as const
 
 export type SecretKind = (typeof secretKinds)[number]
 

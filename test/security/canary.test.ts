@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { createSandbox, type Sandbox } from '../../infra/sandbox/sandbox.ts'
+import { createSandbox, defineResource, type Sandbox } from '../../infra/sandbox/sandbox.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { awaitSummary, type RelayProcess, startRelay } from '../workers/relay-process.ts'
-import { dumpRedis, findCanaries, plantConfigMap, plantPod } from './secrets.ts'
+import { dumpRedis, findCanaries, plantConfigMap, plantCustom, plantPod } from './secrets.ts'
 
 let folder: string
 let sandbox: Sandbox
@@ -17,9 +17,11 @@ let redis: Redis
 let relay: RelayProcess
 let receiver: { url: string; bodies: string[]; stop(): void }
 
+const widgets = defineResource({ group: 'example.com', plural: 'widgets', kind: 'Widget' })
+
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'relay-canary-'))
-  sandbox = await createSandbox({ world: false })
+  sandbox = await createSandbox({ world: false, resources: [widgets] })
   await writeFile(join(folder, 'kubeconfig'), sandbox.kubeconfig())
   server = await startTestRedis()
   redis = new Redis(server.url)
@@ -88,10 +90,13 @@ async function collect(resources: string): Promise<Record<string, string>> {
   put('pods', plantPod('live', 'Running'))
   put('pods', plantPod('before', 'Running'))
   put('configmaps', plantConfigMap('settings'))
+  put('widgets.example.com', plantCustom('odd'))
   sandbox.store.remove('pods', 'shop', 'live')
   const page = () => read('/v1/events?from=start&limit=1000', 'application/json')
-  await expect.poll(page, { timeout: 20_000 }).toContain('pod.deleted')
-  await expect.poll(() => receiver.bodies.join(), { timeout: 30_000 }).toContain('pod.deleted')
+  for (const last of ['k8s.pod.deleted', 'k8s.configmap.added', 'k8s.widget.added']) {
+    await expect.poll(page, { timeout: 20_000 }).toContain(last)
+    await expect.poll(() => receiver.bodies.join(), { timeout: 30_000 }).toContain(last)
+  }
 
   const paths = ['/', '/readyz', '/healthz', '/openapi.json', '/v1/pods', '/v1/pods/shop/before', '/v1/leases']
   const refused = ['/v1/events?from=never', '/v1/pods?labelSelector=((', '/v1/pods/shop/gone', '/v1/nothing']
@@ -122,7 +127,7 @@ async function readStream(url: string, accept: string, last: string): Promise<st
 }
 
 it('lets no planted secret out by any way', async () => {
-  const found = await collect('pods leases v1/configmaps')
+  const found = await collect('pods leases v1/configmaps example.com/v1/widgets')
   for (const [way, text] of Object.entries(found)) expect([way, findCanaries(text)]).toEqual([way, []])
   // They did pass by here.
   expect(found.events).toContain('"restarted"')
@@ -131,7 +136,7 @@ it('lets no planted secret out by any way', async () => {
 }, 120_000)
 
 it('redacts whole objects all the same, and keeps them out of everything but events', async () => {
-  const found = await collect('pods?object=full v1/configmaps?object=full')
+  const found = await collect('pods?object=full v1/configmaps?object=full example.com/v1/widgets?object=full')
   for (const [way, text] of Object.entries(found)) {
     // The name of a Secret that a Pod pulls its images with is part of the whole Pod, as the Secret itself is not.
     expect([way, findCanaries(text.replaceAll('canary-pullsecret', ''))]).toEqual([way, []])
@@ -139,11 +144,12 @@ it('redacts whole objects all the same, and keeps them out of everything but eve
   expect(found.events).toContain('"env":[{"name":"TOKEN","value":"[redacted]"}')
   expect(found.events).toContain('"secretKeyRef":{"name":"credentials"')
   expect(found.events).toContain('"data":{"password":"[redacted]"}')
+  expect(found.events).toContain('"size":"large","parts":[{"dbPassword":"[redacted]"}')
   expect(found.state).not.toContain('imagePullSecrets')
 }, 120_000)
 
 it('shows of whole objects what is revealed by name, to those who read events only', async () => {
-  const found = await collect('pods?object=full&reveal=env,headers v1/configmaps')
+  const found = await collect('pods?object=full&reveal=env,headers v1/configmaps example.com/v1/widgets')
   const revealed = ['', 'init', 'ephemeral'].flatMap((prefix) => [`canary-${prefix}env`, `canary-${prefix}header`])
   const seen = findCanaries(found.events?.replaceAll('canary-pullsecret', '') ?? '')
   expect(seen).toEqual(revealed.toSorted())
