@@ -33,16 +33,19 @@ import { mountLeases } from './routes/leases.ts'
 import { mountLogin } from './routes/login.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
-import { mountSocket } from './routes/socket.ts'
+import { mountSocket, resumeSocket } from './routes/socket.ts'
 import { mountTickets } from './routes/tickets.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
+import type { Link, SocketMemory } from './streams/socket.ts'
 import { createWebhookRoutes } from './webhooks.ts'
 
 /** The HTTP functions of one cluster. */
 export interface App {
   /** Answers requests; an entry passes each with its `Bindings`. */
   readonly hono: OpenAPIHono<AppEnv>
+  /** Serves a WebSocket on that outlived the process which accepted it. */
+  resumeSocket(link: Link, memory: SocketMemory): void
   /** Refuses new streams and ends the open ones within `limits.drain`. */
   drain(): Promise<void>
   stats(): HubStats
@@ -122,7 +125,7 @@ export function createApp(deps: AppDeps): App {
   mountPods(app, services)
   mountLeases(app, services)
   mountHolders(app, services)
-  app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, now, ...deps.webhooks }))
+  app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, resources, now, ...deps.webhooks }))
   mountHealth(app, services)
   mountPage(app, deps.page)
   mountDocument(app)
@@ -131,7 +134,12 @@ export function createApp(deps: AppDeps): App {
     await hub.drain()
     sessions.close()
   }
-  return { hono: app, drain, stats: () => hub.stats() }
+  return {
+    hono: app,
+    drain,
+    stats: () => hub.stats(),
+    resumeSocket: (link, memory) => resumeSocket(services, link, memory),
+  }
 }
 
 function mountDocument(app: OpenAPIHono<AppEnv>): void {

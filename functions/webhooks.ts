@@ -3,6 +3,7 @@ import { invalid, type RelayError } from '../shared/errors.ts'
 import { createWebhookContext, type WebhookRouteDeps } from './webhooks/context.ts'
 import { mountDeliveries } from './webhooks/deliveries.ts'
 import { mountManagement } from './webhooks/manage.ts'
+import { mountRegistration } from './webhooks/register.ts'
 import { mountSecrets } from './webhooks/secrets.ts'
 import { mountSwitches } from './webhooks/switch.ts'
 import { mountTasks } from './webhooks/tasks.ts'
@@ -17,6 +18,7 @@ export function createWebhookRoutes(deps: WebhookRouteDeps): OpenAPIHono {
       if (!result.success) throw toInvalid(result.error.issues)
     },
   })
+  mountRegistration(app, context)
   mountManagement(app, context)
   mountSecrets(app, context)
   mountSwitches(app, context)

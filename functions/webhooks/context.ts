@@ -1,7 +1,9 @@
 import { RelayError } from '../../shared/errors.ts'
+import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { createLogReader, type LogReader } from '../../shared/log/reader.ts'
 import type { RedisClient } from '../../shared/redis.ts'
+import type { WatchedResource } from '../../shared/resource.ts'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
 import { createHealthStore, type HealthStore } from '../../shared/webhook/health.ts'
 import { createLedger, type Ledger } from '../../shared/webhook/ledger.ts'
@@ -9,6 +11,7 @@ import { createSecretBox, type SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore, type WebhookStore } from '../../shared/webhook/store.ts'
 import { createTaskStore, type TaskStore } from '../../shared/webhook/task.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
+import { requireWatched } from '../resources.ts'
 
 export interface WebhookRouteDeps {
   redis: RedisClient
@@ -16,6 +19,8 @@ export interface WebhookRouteDeps {
   /** The key under which secrets are encrypted: the same one that delivers. */
   encryptionKey: Uint8Array | string
   policy: AddressPolicy
+  /** What is watched, and so what can be asked for. */
+  resources: readonly WatchedResource[]
   now?: () => Date
 }
 
@@ -24,6 +29,7 @@ export interface WebhookContext {
   redis: RedisClient
   keys: Keys
   policy: AddressPolicy
+  resources: readonly WatchedResource[]
   box: SecretBox
   reader: LogReader
   store: WebhookStore
@@ -31,18 +37,21 @@ export interface WebhookContext {
   health: HealthStore
   tasks: TaskStore
   now(): Date
+  /** @throws RelayError `invalid` for a filter that is none, or asks for what is not watched. */
+  readFilter(input: Record<string, unknown>): Filter
   /** @throws RelayError `not_found`. */
   find(id: string): Promise<Webhook>
 }
 
 /** Creates it; nothing is read before the first request. */
 export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
-  const { redis, keys, policy, now = () => new Date() } = deps
+  const { redis, keys, policy, resources, now = () => new Date() } = deps
   const store = createWebhookStore(redis, keys)
   return {
     redis,
     keys,
     policy,
+    resources,
     box: createSecretBox(deps.encryptionKey),
     reader: createLogReader(redis, keys),
     store,
@@ -50,6 +59,11 @@ export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
     health: createHealthStore(redis, keys),
     tasks: createTaskStore(redis, keys),
     now,
+    readFilter(input) {
+      const filter = parseFilter(input, 'filter.')
+      requireWatched(filter, resources, 'filter.')
+      return filter
+    },
     async find(id) {
       const found = await store.get(id)
       if (found === undefined) throw missing(id)

@@ -4,27 +4,45 @@ import type { WebhookContext } from './context.ts'
 
 const keepSeconds = 24 * 3600
 
-/**
- * Creates what gives a request to register its webhook's id: a new one, or with a key that was used before, the same again.
- * The id is kept before the webhook is, so that a request which broke off in between is completed by its repetition.
- */
-export function createOnce({ redis, keys, now }: Pick<WebhookContext, 'redis' | 'keys' | 'now'>) {
+/** Gives a request to register its webhook's id: a new one, or with a key that was used before, the same again. */
+export interface Once {
   /**
-   * @param caller keys of different callers have nothing to do with each other: the answer holds a secret.
+   * The id that this very request got before, if any.
    * @throws RelayError `conflict` when the key came with another request.
    */
-  return async (key: string | undefined, caller: string | undefined, input: object): Promise<string> => {
-    const id = createWebhookId(now().getTime())
-    if (key === undefined) return id
-    const place = keys.own('webhooks', 'once', await digest(`${caller ?? ''}\n${key}`))
-    const request = await digest(JSON.stringify(input))
-    const answer = await redis.call('SET', place, `${id} ${request}`, 'NX', 'EX', keepSeconds)
-    if (answer !== null) return id
-    const [first = id, before] = String(await redis.call('GET', place)).split(' ')
-    if (before === request) return first
+  find(): Promise<string | undefined>
+  /** The same; else a new id, kept before the webhook is, so that a request which broke off is completed by its repetition. */
+  take(): Promise<string>
+}
+
+/**
+ * Creates it for one request.
+ * @param request.caller keys of different callers have nothing to do with each other: the answer holds a secret.
+ */
+export function createOnce(
+  { redis, keys, now }: Pick<WebhookContext, 'redis' | 'keys' | 'now'>,
+  { key, caller = '', input }: { key: string | undefined; caller: string | undefined; input: object },
+): Once {
+  const find = async () => {
+    if (key === undefined) return undefined
+    const stored = await redis.call('GET', await placeOf(key))
+    if (typeof stored !== 'string') return undefined
+    const [id, request] = stored.split(' ')
+    if (request === (await digest(JSON.stringify(input)))) return id
     throw new RelayError('conflict', 'Idempotency-Key: it was used for another request; take a new one.', {
       field: 'Idempotency-Key',
     })
+  }
+  const placeOf = async (text: string) => keys.own('webhooks', 'once', await digest(`${caller}\n${text}`))
+  return {
+    find,
+    async take() {
+      const id = createWebhookId(now().getTime())
+      if (key === undefined) return id
+      const value = `${id} ${await digest(JSON.stringify(input))}`
+      const answer = await redis.call('SET', await placeOf(key), value, 'NX', 'EX', keepSeconds)
+      return answer === null ? ((await find()) ?? id) : id
+    },
   }
 }
 

@@ -3,6 +3,7 @@ import { filterNames } from '../../shared/filter/filter.ts'
 import { attemptErrors, deliveryStates } from '../../shared/webhook/delivery.ts'
 import { disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
 import { continuation, createCollection, createLimit } from '../schemas/common.ts'
+import { event } from '../schemas/events.ts'
 
 const clause = z.union([z.string(), z.array(z.string())])
 
@@ -101,7 +102,7 @@ export const webhookInput = z
       .openapi({ description: 'v1: HMAC-SHA256 with a secret that both sides know. v1a: ed25519 with a public key.' }),
     from: z.string().min(1).max(128).default('now').openapi({
       description:
-        'The first event: `now`, `start` (the oldest that is kept), a cursor (what comes after it), or a time in RFC 3339.',
+        'The first event: `now`, `start` (the oldest that is kept), `state` (the current objects first, then every change after them), a cursor (what comes after it), or a time in RFC 3339.',
     }),
   })
   .openapi('WebhookInput')
@@ -123,6 +124,14 @@ export const creationHeaders = z.object({
   'idempotency-key': z.string().min(1).max(255).optional().openapi({
     description: 'The same request with the same key within a day registers one webhook, and is answered the same.',
   }),
+})
+
+export const creationQuery = z.strictObject({
+  dryRun: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional()
+    .openapi({ type: 'boolean', description: 'Check everything, register nothing.' }),
 })
 
 const webhookFields = {
@@ -149,6 +158,7 @@ const webhookFields = {
     .openapi({ format: 'date-time', description: 'It asked to be left alone, by 429, 502, 503 or 504.' }),
   createdAt: z.string().openapi({ format: 'date-time' }),
   start: z.string().openapi({ description: 'Cursor: events after it are sent.' }),
+  startsWithState: z.literal(true).optional().openapi({ description: 'The current objects come before them.' }),
 }
 
 const told = {
@@ -202,6 +212,21 @@ export const createdWebhook = z
     ...told,
   })
   .openapi('CreatedWebhook')
+
+export const rehearsal = z
+  .object({
+    url: webhookFields.url,
+    filter: webhookFields.filter,
+    start: webhookFields.start,
+    history: z.object({
+      since: z.string().openapi({ format: 'date-time', description: 'The beginning of what was looked at.' }),
+      looked: z.int().openapi({ description: 'How many events were looked at.' }),
+      matched: z.int().openapi({ description: 'How many of them would have been sent.' }),
+      isComplete: z.boolean().openapi({ description: 'False when there was more than one request looks at.' }),
+      latest: z.array(event).openapi({ description: 'The newest of them.' }),
+    }),
+  })
+  .openapi('Rehearsal')
 
 export const webhookCollection = createCollection('WebhookCollection', webhook)
 
@@ -303,10 +328,13 @@ export const verification = z
     skipped: z.int(),
     superseded: z.int(),
     isBalanced: z.boolean().openapi({ description: 'Each accepted delivery is pending or has exactly one end.' }),
+    told: z.int().openapi({ description: 'How many current objects were accepted before the events.' }),
     from: z.string().openapi({ description: 'Cursor: the events after this one were compared with the ledger …' }),
     to: z.string().openapi({ description: '… up to this one.' }),
     events: z.int().openapi({ description: 'How many events lie between.' }),
     matched: z.int().openapi({ description: 'How many of them pass the filter.' }),
-    missing: z.array(z.string()).openapi({ description: 'Cursors of those that were not accepted; at most 100.' }),
+    missing: z.array(z.string()).openapi({
+      description: 'Cursors of those that were not accepted, and ids of deliveries that are gone; at most 100.',
+    }),
   })
   .openapi('Verification')

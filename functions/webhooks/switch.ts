@@ -32,7 +32,7 @@ const disableRoute = createRoute({
 })
 
 /** Turns webhooks on and off. */
-export function mountSwitches(app: OpenAPIHono, { store, health }: WebhookContext): void {
+export function mountSwitches(app: OpenAPIHono, { reader, store, health }: WebhookContext): void {
   app.openapi(enableRoute, async (c) => {
     const { id } = c.req.valid('param')
     const failingSince = (await health.all()).get(id)?.failingSince
@@ -40,13 +40,13 @@ export function mountSwitches(app: OpenAPIHono, { store, health }: WebhookContex
     if (changed === undefined) throw missing(id)
     await health.recover(id)
     const recover = failingSince === undefined ? {} : { recoverSince: toTime(failingSince) }
-    return c.json({ ...viewWebhook(changed), ...recover }, 200)
+    return c.json({ ...(await viewWebhook(reader, changed)), ...recover }, 200)
   })
 
   app.openapi(disableRoute, async (c) => {
     const { id } = c.req.valid('param')
     const changed = await store.update(id, (current) => (current.enabled ? switchWebhook(current, false) : current))
     if (changed === undefined) throw missing(id)
-    return c.json(viewWebhook(changed), 200)
+    return c.json(await viewWebhook(reader, changed), 200)
   })
 }

@@ -1,6 +1,5 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import { invalid, RelayError } from '../../shared/errors.ts'
-import { parseFilter } from '../../shared/filter/filter.ts'
 import { createTaskId, parseProgress, type Task } from '../../shared/webhook/task.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
@@ -87,7 +86,7 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     const upTo = to === undefined ? (await reader.bounds()).last : await placeOf(to)
     if (upTo < after) throw invalid('to', 'must not be before from')
     if (errors !== undefined) return c.json(await begin(id, { kind: 'recover', after, upTo, errors }), 202)
-    const own = filter === undefined ? {} : { filter: parseFilter(filter, 'filter.') }
+    const own = filter === undefined ? {} : { filter: context.readFilter(filter) }
     return c.json(await begin(id, { kind: 'replay', after, upTo, ...own }), 202)
   })
 

@@ -1,13 +1,21 @@
+import type { LogReader } from '../../shared/log/reader.ts'
+import { parsePosition } from '../../shared/position.ts'
 import type { Attempt } from '../../shared/webhook/delivery.ts'
 import type { Health, ListedDelivery } from '../../shared/webhook/ledger.ts'
 import type { Task, TaskProgress } from '../../shared/webhook/task.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 
 /** What anybody may see of a webhook: neither its secrets nor what it sends in headers. */
-export function viewWebhook({ secrets: _, headers, schedule, ...rest }: Webhook, health: Health = {}) {
+export async function viewWebhook(
+  reader: Pick<LogReader, 'toCursor'>,
+  { secrets: _, headers, schedule, state, start, ...rest }: Webhook,
+  health: Health = {},
+) {
   const { failingSince, pausedUntil } = health
   return {
     ...rest,
+    start: await reader.toCursor(parsePosition(start)),
+    ...(state === undefined ? {} : { startsWithState: true as const }),
     ...(schedule === undefined ? {} : { schedule: schedule.map((ms) => ms / 1000) }),
     ...(headers === undefined ? {} : { headers: Object.keys(headers) }),
     ...(failingSince === undefined ? {} : { failingSince: toTime(failingSince) }),

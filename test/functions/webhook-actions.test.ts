@@ -42,15 +42,13 @@ const url = 'https://example.com/hook'
 
 describe('a webhook that is registered twice with one key', () => {
   it('is one webhook, answered the same, however many ask at a time', async () => {
-    const ask = (body: object, key = 'k1', who = 'Bearer a') =>
-      call('POST', '', body, { 'idempotency-key': key, authorization: who })
+    const ask = (body: object, key = 'k1') => call('POST', '', body, { 'idempotency-key': key })
     const answers = await Promise.all([ask({ url }), ask({ url }), ask({ url })])
     expect(new Set(answers.map(({ body }) => body.id)).size).toBe(1)
     const repeated = await ask({ url })
     expect(repeated).toMatchObject({ status: 201, body: { secret: expect.stringMatching(/^whsec_/) } })
     expect(await ask({ url, description: 'x' })).toMatchObject({ status: 409, body: { field: 'Idempotency-Key' } })
     expect((await ask({ url }, 'k2')).body.id).not.toBe(repeated.body.id)
-    expect((await ask({ url }, 'k1', 'Bearer b')).body.id).not.toBe(repeated.body.id)
   })
 })
 
@@ -206,9 +204,8 @@ describe('sending once more', () => {
     await call('POST', `/${id}/replay`, { from: 'start', errors: ['status'] })
     await ended(id, 6)
     expect(receiver.received.at(-1)?.headers['webhook-id']).toBe(events[1]?.id.replaceAll('/', '__'))
-    const { items = [] } = (await call('GET', `/${id}/deliveries?state=delivered`)).body
-    const last = String(items.at(-1)?.id)
-    await call('POST', `/${id}/replay`, { from: last, to: last })
+    const { cursor } = (await call('GET', `/${id}/deliveries?state=delivered`)).body
+    await call('POST', `/${id}/replay`, { from: cursor, to: cursor })
     await until(async () => {
       const { items: tasks = [] } = (await call('GET', `/${id}/tasks`)).body
       return tasks.length === 4 && tasks.every(({ state }) => state === 'done')

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createLogReader } from '../../shared/log/reader.ts'
 import { formatPosition } from '../../shared/position.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
@@ -70,7 +71,7 @@ describe('POST /v1/webhooks', () => {
     [{ url, secret: 'whsec_x' }, 'secret'],
     [{ url, from: 'yesterday' }, 'from'],
     [{ url, from: '2026-99-99T00:00:00Z' }, 'from'],
-    [{ url, from: 'state' }, 'from'],
+    [{ url, filter: { resource: ['jobs'] } }, 'filter.resource'],
     [{ url, ordering: 'random' }, 'ordering'],
     [{ url, schedule: [] }, 'schedule'],
     [{ url, schedule: [-1] }, 'schedule.0'],
@@ -96,13 +97,50 @@ describe('POST /v1/webhooks', () => {
   it('begins where it is told to', async () => {
     await stage.append(podEvent('a'), podEvent('b'), podEvent('c'))
     const { cursor } = (await call('GET', '')).body
-    const epoch = String(cursor).split('-')[0] ?? ''
+    const { epoch, seal } = await createLogReader(stage.redis, stage.keys).bounds()
+    const [oldest, second] = [0, 2].map((seq) => seal.toCursor({ epoch, seq }))
     expect((await create()).start).toBe(cursor)
-    expect((await create({ url, from: 'start' })).start).toBe(`${epoch}-0`)
-    expect((await create({ url, from: `${epoch}-2` })).start).toBe(`${epoch}-2`)
-    expect((await create({ url, from: '2020-01-01T00:00:00Z' })).start).toBe(`${epoch}-0`)
-    const gone = await call('POST', '', { url, from: 'another-2' })
-    expect(gone).toMatchObject({ status: 410, body: { oldest: `${epoch}-0` } })
+    expect((await create({ url, from: 'start' })).start).toBe(oldest)
+    expect((await create({ url, from: second })).start).toBe(second)
+    expect((await create({ url, from: '2020-01-01T00:00:00Z' })).start).toBe(oldest)
+    const gone = await call('POST', '', { url, from: 'another-2-00000000' })
+    expect(gone).toMatchObject({ status: 410, body: { oldest } })
+    // The seal of one place under the number of another.
+    const forged = `${epoch}-3-${String(second).slice(-8)}`
+    expect(await call('POST', '', { url, from: forged })).toMatchObject({ status: 400, body: { field: 'from' } })
+    const { id } = await create({ url })
+    for (const range of [{ from: forged }, { from: 'start', to: forged }]) {
+      const refused = await call('POST', `/${id}/replay`, range)
+      expect(refused.status).toBe(400)
+      expect(String(refused.body.detail)).toContain('was not given by this relay')
+    }
+  })
+})
+
+describe('POST /v1/webhooks?dryRun=true', () => {
+  it('tells what would have been sent in the last hour, and registers nothing', async () => {
+    await stage.append(podEvent('a', 'Failed'), podEvent('b'), podEvent('c', 'Failed'))
+    const input = { url, filter: { phase: 'Failed' }, from: 'start' }
+    const { status, body } = await call('POST', '?dryRun=true', input, { 'idempotency-key': 'k' })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      url,
+      filter: { phase: ['Failed'] },
+      history: { looked: 3, matched: 2, isComplete: true, latest: [{ subject: 'shop/a' }, { subject: 'shop/c' }] },
+    })
+    expect((await call('GET', '')).body.items).toEqual([])
+    // Nor was the key used up.
+    expect((await call('POST', '?dryRun=false', { url }, { 'idempotency-key': 'k' })).status).toBe(201)
+  })
+
+  it.each<[body: object, field: string]>([
+    [{ url: 'https://10.0.0.1/' }, 'url'],
+    [{ url, filter: { resource: ['jobs'] } }, 'filter.resource'],
+    [{ url, filter: { where: 'data.' } }, 'filter.where'],
+    [{ url, from: 'yesterday' }, 'from'],
+  ])('refuses %j as a registration does', async (body, field) => {
+    expect(await call('POST', '?dryRun=true', body)).toMatchObject({ status: 400, body: { field } })
+    expect(await call('POST', '?dryRun=yes', { url })).toMatchObject({ status: 400, body: { field: 'dryRun' } })
   })
 })
 

@@ -1,0 +1,115 @@
+import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { formatPosition, parsePosition } from '../../shared/position.ts'
+import { selectResources } from '../../shared/state-event.ts'
+import type { SecretBox } from '../../shared/webhook/secret.ts'
+import type { Webhook } from '../../shared/webhook/webhook.ts'
+import type { AppEnv } from '../deps.ts'
+import { describeProblems } from '../schemas/common.ts'
+import { findStart, requireKept } from '../start.ts'
+import type { WebhookContext } from './context.ts'
+import { tryFilter } from './history.ts'
+import { createOnce } from './once.ts'
+import { createdWebhook, creationHeaders, creationQuery, rehearsal, webhookInput } from './schemas.ts'
+import { createSecrets, tellSecrets } from './secrets.ts'
+import { viewWebhook } from './view.ts'
+
+const json = <Schema>(schema: Schema) => ({ content: { 'application/json': { schema } } })
+/** How far a dry run looks back, in ms. */
+const hour = 3_600_000
+
+const route = createRoute({
+  method: 'post',
+  path: '/',
+  operationId: 'createWebhook',
+  summary:
+    'Register a webhook; or with `dryRun`, only check it, and tell what it would have been sent in the last hour',
+  tags: ['webhooks'],
+  request: { headers: creationHeaders, query: creationQuery, body: { ...json(webhookInput), required: true } },
+  responses: {
+    200: { description: 'Of a dry run: it is valid; nothing was registered.', ...json(rehearsal) },
+    201: {
+      description: 'Registered. The secret is told this once.',
+      headers: { Location: { schema: { type: 'string' }, description: 'Its address.' } },
+      ...json(createdWebhook),
+    },
+    ...describeProblems(400, 409, 410, 503),
+  },
+})
+
+/** Registers webhooks, and rehearses it. */
+export function mountRegistration(app: OpenAPIHono, context: WebhookContext): void {
+  const { policy, reader, store, box, resources, now } = context
+  type Input = z.infer<typeof webhookInput>
+
+  /** All of a webhook but what makes it one of its own. */
+  const draft = async (input: Input) => {
+    const { description, ordering, schedule, fields } = input
+    const url = policy.checkUrl(input.url).href
+    const filter = context.readFilter(input.filter)
+    const start = await findStart(reader, input.from, undefined)
+    return {
+      url,
+      filter,
+      ...(description === undefined ? {} : { description }),
+      enabled: true,
+      ...(ordering === undefined ? {} : { ordering }),
+      ...(schedule === undefined ? {} : { schedule: toMs(schedule) }),
+      ...(fields === undefined ? {} : { fields }),
+      start: formatPosition(requireKept(start)),
+      ...(start.withState ? { state: selectResources(resources, filter.resource).map(nameOnly) } : {}),
+    }
+  }
+  const rehearse = async (input: Input) => {
+    const { url, filter, start } = await draft(input)
+    const cursor = await reader.toCursor(parsePosition(start))
+    return { url, filter, start: cursor, history: await tryFilter(reader, filter, now().getTime() - hour) }
+  }
+  const answer = async (webhook: Webhook) => ({
+    ...(await viewWebhook(reader, webhook)),
+    ...(await tellSecrets(box, webhook)),
+  })
+
+  app.openapi(route, async (c) => {
+    const input = c.req.valid('json')
+    // The schema of events describes what the log holds.
+    if (c.req.valid('query').dryRun) return c.json((await rehearse(input)) as z.infer<typeof rehearsal>, 200)
+    // Set where callers are known.
+    const caller = (c as Context as Context<AppEnv>).get('caller')
+    const key = c.req.valid('header')['idempotency-key']
+    const once = createOnce(context, { key, caller: caller?.tenant, input })
+    const known = await once.find()
+    const before = known === undefined ? undefined : await store.get(known)
+    if (before !== undefined) return c.json(await answer(before), 201, { location: `/v1/webhooks/${before.id}` })
+    const parts = await draft(input)
+    const id = await once.take()
+    const created: Webhook = {
+      id,
+      ...parts,
+      ...(input.headers === undefined ? {} : { headers: await sealHeaders(box, id, input.headers) }),
+      createdAt: now().toISOString(),
+      secrets: await createSecrets(box, id, input.signatures),
+    }
+    const isFirst = await store.create(created)
+    const location = `/v1/webhooks/${id}`
+    return c.json(await answer(isFirst ? created : await context.find(id)), 201, { location })
+  })
+}
+
+/** Encrypts what is sent in headers. */
+export async function sealHeaders(
+  box: SecretBox,
+  id: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Record<string, string>> {
+  const sealed = Object.entries(headers).map(async ([name, value]) => [name, await box.seal(value, id)] as const)
+  return Object.fromEntries(await Promise.all(sealed))
+}
+
+export function toMs(seconds: readonly number[]): number[] {
+  return seconds.map((each) => each * 1000)
+}
+
+function nameOnly({ group, version, resource, kind }: WebhookContext['resources'][number]) {
+  return { group, version, resource, ...(kind === undefined ? {} : { kind }) }
+}
