@@ -1,8 +1,9 @@
 import { RelayError } from '../shared/errors.ts'
 import { completeEvent } from '../shared/event.ts'
 import type { Matcher } from '../shared/filter/filter.ts'
-import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
 import type { Services } from './services.ts'
+import type { Place } from './start.ts'
+import type { BatchEvent } from './streams/batch.ts'
 import type { Pages } from './streams/pages.ts'
 import { sleep } from './streams/tail.ts'
 
@@ -14,7 +15,7 @@ const sizeLimit = 4 * 1024 * 1024
 /** Some events as JSON texts, and where to go on. */
 export interface EventPage {
   readonly events: readonly string[]
-  readonly next: string
+  readonly next: Place
 }
 
 /**
@@ -22,19 +23,20 @@ export interface EventPage {
  * `next` is always further.
  * @throws RelayError `gone` when the position is no longer kept.
  */
-async function readEventPage(pages: Pages, start: Position, match: Matcher, limit: number): Promise<EventPage> {
+async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: number): Promise<EventPage> {
   const events: string[] = []
-  let { epoch, seq } = start
+  let { epoch, seq } = start.position
+  let seen: BatchEvent | undefined
   let size = 0
-  const last = start.seq + scanLimit
+  const last = seq + scanLimit
   while (seq < last && events.length < limit && size < sizeLimit) {
     const answer = await pages.after({ epoch, seq })
     if (answer.type === 'end') break
     if (answer.type === 'gone') {
       // What was read so far is still true; the next page will say that the rest is gone.
-      if (seq > start.seq) break
+      if (seen !== undefined) break
       throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-        oldest: formatPosition(answer.oldest),
+        oldest: answer.oldest.cursor,
       })
     }
     epoch = answer.batch.epoch
@@ -42,13 +44,14 @@ async function readEventPage(pages: Pages, start: Position, match: Matcher, limi
       if (item.seq <= seq) continue
       if (events.length === limit || size >= sizeLimit) break
       seq = item.seq
+      seen = item
       const scope = match(item.event)
       if (scope === undefined) continue
       size += item.json.length
       events.push(completeEvent(item.json, item.cursor, scope === 'in' ? undefined : scope))
     }
   }
-  return { events, next: formatPosition({ epoch, seq }) }
+  return { events, next: { position: { epoch, seq }, cursor: seen?.cursor ?? start.cursor } }
 }
 
 /**
@@ -57,13 +60,12 @@ async function readEventPage(pages: Pages, start: Position, match: Matcher, limi
  */
 export async function waitForPage(
   { hub }: Pick<Services, 'hub'>,
-  start: Position,
+  start: Place,
   wish: { match: Matcher; limit: number; wait: number },
   signal: AbortSignal,
 ): Promise<EventPage> {
   const end = performance.now() + wish.wait * 1_000
-  let position = start
-  let page = await readEventPage(hub.pages, position, wish.match, wish.limit)
+  let page = await readEventPage(hub.pages, start, wish.match, wish.limit)
   if (page.events.length > 0 || wish.wait === 0) return page
   let news = new AbortController()
   let isEnding = false
@@ -81,8 +83,7 @@ export async function waitForPage(
       const ready = news
       await sleep(Math.min(end - performance.now(), 1_000), AbortSignal.any([ready.signal, signal]))
       news = new AbortController()
-      position = parsePosition(page.next)
-      page = await readEventPage(hub.pages, position, wish.match, wish.limit)
+      page = await readEventPage(hub.pages, page.next, wish.match, wish.limit)
     }
   } finally {
     leave()

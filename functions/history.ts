@@ -21,7 +21,7 @@ export async function readHistory(
     const answer = await pages.after({ epoch, seq })
     if (answer.type === 'end') return true
     if (answer.type === 'gone') {
-      ;({ epoch, seq } = answer.oldest)
+      ;({ epoch, seq } = answer.oldest.position)
       continue
     }
     epoch = answer.batch.epoch

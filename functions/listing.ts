@@ -1,8 +1,8 @@
+import { readCursor } from '../shared/cursor.ts'
 import { invalid } from '../shared/errors.ts'
 import type { ObjectData } from '../shared/event.ts'
 import { compileLabelSelector } from '../shared/filter/selector.ts'
-import type { LogReader } from '../shared/log/reader.ts'
-import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
+import type { Bounds, LogReader } from '../shared/log/reader.ts'
 import type { StatePage, StateReader } from '../shared/state.ts'
 
 /** What a listing may be narrowed by; the values of one clause are joined by "or". */
@@ -42,9 +42,9 @@ export async function listObjects<Data extends Listed>(
   const selects = query.labelSelector === undefined ? () => true : compileLabelSelector(query.labelSelector)
   const names = query.name === undefined ? undefined : new Set(query.name)
   const namespaces = query.namespace === undefined ? [undefined] : sortNamespaces(query.namespace)
-  const resumed = query.continue === undefined ? undefined : readContinuation(query.continue)
-  const { epoch, last } = resumed === undefined ? await deps.reader.bounds() : { epoch: '', last: 0 }
-  const cursor = resumed?.cursor ?? formatPosition({ epoch, seq: last })
+  const bounds = await deps.reader.bounds()
+  const resumed = query.continue === undefined ? undefined : readContinuation(query.continue, bounds)
+  const cursor = resumed?.cursor ?? headOf(bounds)
   const items: Data[] = []
   let after = resumed?.key
   let scanned = 0
@@ -75,9 +75,11 @@ export async function listObjects<Data extends Listed>(
 
 /** The log's end, for an answer that is read after it. */
 export async function readHead(reader: LogReader): Promise<string> {
-  const { epoch, last } = await reader.bounds()
-  const head: Position = { epoch, seq: last }
-  return formatPosition(head)
+  return headOf(await reader.bounds())
+}
+
+function headOf({ epoch, last, seal }: Bounds): string {
+  return seal.toCursor({ epoch, seq: last })
 }
 
 /** In the order of their keys, in which `a-b/x` comes before `a/x`. */
@@ -94,11 +96,11 @@ function writeContinuation(cursor: string, key: string): string {
   return btoa(`${cursor} ${key}`).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
-function readContinuation(text: string): { cursor: string; key: string } {
+function readContinuation(text: string, bounds: Bounds): { cursor: string; key: string } {
   const match = /^([A-Za-z0-9_-]{1,1024})$/.test(text) ? /^(\S+) (\S+)$/.exec(decode(text)) : null
   const [, cursor, key] = match ?? []
   if (cursor === undefined || key === undefined) throw invalid('continue', 'not the `next` of a page before')
-  parsePosition(cursor, 'continue')
+  readCursor(cursor, bounds, 'continue')
   return { cursor, key }
 }
 

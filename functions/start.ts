@@ -1,11 +1,17 @@
+import { readCursor } from '../shared/cursor.ts'
 import { invalid, RelayError } from '../shared/errors.ts'
-import type { LogReader } from '../shared/log/reader.ts'
-import { formatPosition, type Position, parsePosition } from '../shared/position.ts'
+import type { Bounds, LogReader } from '../shared/log/reader.ts'
+import type { Position } from '../shared/position.ts'
 import { findLoss, type Loss } from './streams/pages.ts'
 
-/** Where reading begins. */
-export interface Start {
+/** A place in the log, and what users know it by. */
+export interface Place {
   readonly position: Position
+  readonly cursor: string
+}
+
+/** Where reading begins. */
+export interface Start extends Place {
   /** Set when what was asked for is no longer kept; `position` is the oldest that is. */
   readonly lost?: Loss
   /** The current objects come first. */
@@ -22,31 +28,34 @@ const time = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
  * @throws RelayError `invalid`, naming the one at fault.
  */
 export async function findStart(reader: LogReader, from: string, lastEventId: string | undefined): Promise<Start> {
-  if (lastEventId) return startAt(reader, parsePosition(lastEventId, 'Last-Event-ID'))
   // An unescaped plus sign in a query arrives as a space.
-  if (/^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from.replace(' ', '+'))
-  if (from !== 'now' && from !== 'state' && from !== 'start') return startAt(reader, parsePosition(from))
+  if (!lastEventId && /^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from.replace(' ', '+'))
   const bounds = await reader.bounds()
-  if (from === 'start') return { position: reader.oldest(bounds) }
-  const position = { epoch: bounds.epoch, seq: bounds.last }
-  return from === 'now' ? { position } : { position, withState: true }
+  if (lastEventId) return startAt(reader, readCursor(lastEventId, bounds, 'Last-Event-ID'), bounds)
+  if (from === 'start') return begin(reader.oldest(bounds), bounds)
+  if (from !== 'now' && from !== 'state') return startAt(reader, readCursor(from, bounds), bounds)
+  const start = begin({ epoch: bounds.epoch, seq: bounds.last }, bounds)
+  return from === 'now' ? start : { ...start, withState: true }
 }
 
 /**
  * Refuses a start whose history is gone, for answers that cannot tell it otherwise.
  * @throws RelayError `gone`, with the oldest cursor.
  */
-export function requireKept({ position, lost }: Start): Position {
+export function requireKept({ position, cursor, lost }: Start): Position {
   if (lost === undefined) return position
   throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-    oldest: formatPosition(position),
+    oldest: cursor,
   })
 }
 
-async function startAt(reader: LogReader, position: Position): Promise<Start> {
-  const bounds = await reader.bounds()
+function begin(position: Position, { seal }: Bounds): Start {
+  return { position, cursor: seal.toCursor(position) }
+}
+
+function startAt(reader: LogReader, position: Position, bounds: Bounds): Start {
   const lost = findLoss(position, bounds)
-  return lost === undefined ? { position } : { position: reader.oldest(bounds), lost }
+  return lost === undefined ? begin(position, bounds) : { ...begin(reader.oldest(bounds), bounds), lost }
 }
 
 async function startAtTime(reader: LogReader, text: string): Promise<Start> {
@@ -56,5 +65,5 @@ async function startAtTime(reader: LogReader, text: string): Promise<Start> {
   const bounds = await reader.bounds()
   // Everything that is kept came later: so may have what was trimmed before it.
   const isEarlier = bounds.first > 1 && position.seq <= bounds.first - 1
-  return isEarlier ? { position: reader.oldest(bounds), lost: 'trimmed' } : { position }
+  return isEarlier ? { ...begin(reader.oldest(bounds), bounds), lost: 'trimmed' } : begin(position, bounds)
 }

@@ -2,7 +2,7 @@
 export interface Keys {
   /**
    * Hash: `epoch`, `seq` (newest entry), `first` (oldest kept entry), `bytes` (of all entries ever), `server` (that it was
-   * written on), `past` (earlier epochs, each with the last entry that it shares with this one).
+   * written on), `past` (earlier epochs, each with the last entry that it shares with this one), `key` (that cursors are sealed with).
    */
   meta: string
   /** Stream: entry `<seq>-0` holds `e`, an event's JSON, and `b`, the bytes of all events before. Numbers have no gaps. */

@@ -1,4 +1,4 @@
-import { RelayError } from './errors.ts'
+import { invalid } from './errors.ts'
 
 /** A place in the log: after the entry with this sequence number, 0 for the very beginning. */
 export interface Position {
@@ -7,25 +7,25 @@ export interface Position {
   seq: number
 }
 
+const notPosition = 'no place in the log; use one that the relay gave'
 const shape = /^([0-9a-z]{1,16})-([0-9a-z]{1,11})$/
 
-/** Writes a position as the opaque string that users keep. Safe in a URL, a header and an SSE `id`. */
+/** Writes a position as text for the relay's own records. What users hold is a cursor, which is sealed as well. */
 export function formatPosition(position: Position): string {
   return `${position.epoch}-${position.seq.toString(36)}`
 }
 
 /**
- * Reads a cursor back.
+ * Reads a position back.
  * @param field the name of the parameter to blame.
- * @throws RelayError `invalid` when the text is no cursor of ours.
+ * @param problem what to say when the text is none.
+ * @throws RelayError `invalid` then.
  */
-export function parsePosition(text: string, field = 'from'): Position {
+export function parsePosition(text: string, field = 'from', problem = notPosition): Position {
   const match = shape.exec(text)
   const seq = match?.[2] === undefined ? Number.NaN : Number.parseInt(match[2], 36)
   if (match?.[1] === undefined || !Number.isSafeInteger(seq)) {
-    throw new RelayError('invalid', `${field}: not a cursor; use one that the relay gave, or start, now or state`, {
-      field,
-    })
+    throw invalid(field, problem)
   }
   return { epoch: match[1], seq }
 }

@@ -2,7 +2,6 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { invalid } from '../../shared/errors.ts'
 import { compileFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
-import { formatPosition } from '../../shared/position.ts'
 import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
 import { type EventPage, waitForPage } from '../event-page.ts'
@@ -46,7 +45,7 @@ const route = createRoute({
       headers: startHeader,
       content: {
         'text/event-stream': {
-          schema: z.string().openapi({ example: 'id: k3v9x0q2zt-5yc\ndata: {"specversion":"1.0"}\n\n' }),
+          schema: z.string().openapi({ example: 'id: k3v9x0q2zt-5yc-7t0ehv2n\ndata: {"specversion":"1.0"}\n\n' }),
         },
         'application/x-ndjson': { schema: z.string() },
         'application/json': { schema: eventPage },
@@ -74,27 +73,25 @@ export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void 
     }
     const origin = from ?? (isStream ? 'now' : 'start')
     const start = await findStart(services.reader, origin, c.req.valid('header')['last-event-id'])
-    c.header('relay-cursor', formatPosition(start.position))
+    c.header('relay-cursor', start.cursor)
     if (isStream) return answerStream(c, services, start, filter, format === 'stream' ? sse : ndjson)
-    const page = await waitForPage(
-      services,
-      requireKept(start),
-      { match: compileFilter(filter), limit, wait },
-      c.req.raw.signal,
-    )
+    requireKept(start)
+    const wish = { match: compileFilter(filter), limit, wait }
+    const page = await waitForPage(services, start, wish, c.req.raw.signal)
     return answerPage(c, page, format)
   })
 }
 
 async function answerPage(c: Context<AppEnv>, page: EventPage, format: 'page' | 'batch') {
+  const { cursor } = page.next
   const next = new URL(c.req.url)
-  next.searchParams.set('from', page.next)
+  next.searchParams.set('from', cursor)
   c.header('link', `<${next.pathname}${next.search}>; rel="next"`)
-  c.header('relay-cursor', page.next)
+  c.header('relay-cursor', cursor)
   // The events are JSON already.
   const events = `[${page.events.join(',')}]`
   c.header('content-type', format === 'page' ? 'application/json' : 'application/cloudevents-batch+json')
-  return c.body(format === 'page' ? `{"events":${events},"next":"${page.next}"}` : events)
+  return c.body(format === 'page' ? `{"events":${events},"next":"${cursor}"}` : events)
 }
 
 function answerStream(c: Context<AppEnv>, services: Services, start: Start, filter: Filter, format: Format): Response {

@@ -1,9 +1,9 @@
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi'
 import { isCovered } from '../../shared/access.ts'
+import { readCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import { completeEvent, type RelayEvent, resourceOf } from '../../shared/event.ts'
 import { compileFilter, explainFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
-import { parsePosition } from '../../shared/position.ts'
 import type { Caller } from '../auth/authenticator.ts'
 import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
@@ -102,12 +102,12 @@ async function isSeen({ authenticator }: Services, caller: Caller, event: RelayE
 }
 
 /** By its cursor at once, by its id among those of the time. */
-async function findEvent({ hub }: Services, wanted: string, start: Place): Promise<BatchEvent | undefined> {
+async function findEvent({ hub, reader }: Services, wanted: string, start: Place): Promise<BatchEvent | undefined> {
   let found: BatchEvent | undefined
   if (!wanted.includes('/')) {
-    const { epoch, seq } = parsePosition(wanted, 'event')
+    const { epoch, seq } = readCursor(wanted, await reader.bounds(), 'event')
     await readHistory(hub.pages, { epoch, seq: seq - 1 }, (item) => {
-      found = item.cursor === wanted ? item : undefined
+      found = item.seq === seq ? item : undefined
       return true
     })
     return found

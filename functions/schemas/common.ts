@@ -35,7 +35,7 @@ export const labelSelector = z
 
 export const cursor = z.string().openapi({
   description: 'A place in the event log. Opaque; goes into `from` or `Last-Event-ID`.',
-  example: 'k3v9x0q2zt-5yc',
+  example: 'k3v9x0q2zt-5yc-7t0ehv2n',
 })
 
 const owner = z.object({ kind: z.string(), name: z.string(), uid: z.string() })

@@ -1,7 +1,7 @@
+import type { CursorSeal } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Scope } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
-import { formatPosition } from '../../shared/position.ts'
 import { encodeText, type Format, joinBytes } from './frames.ts'
 import type { View, Views } from './view.ts'
 
@@ -11,6 +11,8 @@ export interface Batch {
   /** The first and last sequence number. */
   readonly from: number
   readonly to: number
+  /** Where a reader is after it. */
+  readonly cursor: string
   /** How many bytes of JSON it holds, about. */
   readonly size: number
   readonly events: readonly BatchEvent[]
@@ -25,6 +27,7 @@ export interface Batch {
 /** An entry with its event. */
 export interface BatchEvent {
   readonly seq: number
+  /** Sealed on first use. */
   readonly cursor: string
   readonly json: string
   /** Parsed on first use. Throws a SyntaxError on an entry that no relay wrote. */
@@ -35,8 +38,13 @@ export interface BatchEvent {
  * Wraps entries that follow one another without a gap; there is at least one.
  * @param views those who will ask for most of it: asked once for all of them, which costs less than each by itself.
  */
-export function createBatch(epoch: string, entries: readonly LogEntry[], views?: Pick<Views, 'route'>): Batch {
-  const events = entries.map((entry) => createEvent(epoch, entry))
+export function createBatch(
+  epoch: string,
+  entries: readonly LogEntry[],
+  seal: CursorSeal,
+  views?: Pick<Views, 'route'>,
+): Batch {
+  const events = entries.map((entry) => createEvent(epoch, entry, seal))
   const buffers = new Map<View, Uint8Array>()
   const wholes = new Map<Format, Uint8Array>()
   const frames = new Map<Format, Record<Scope, (Uint8Array | undefined)[]>>()
@@ -85,6 +93,9 @@ export function createBatch(epoch: string, entries: readonly LogEntry[], views?:
     epoch,
     from: entries[0]?.seq ?? 0,
     to: entries.at(-1)?.seq ?? 0,
+    get cursor() {
+      return events.at(-1)?.cursor ?? ''
+    },
     size: entries.reduce((size, entry) => size + entry.json.length, 0),
     events,
     select(view) {
@@ -117,12 +128,16 @@ function scopeMark(scope: Scope): 'entered' | 'left' | undefined {
   return scope === 'in' ? undefined : scope
 }
 
-function createEvent(epoch: string, { seq, json }: LogEntry): BatchEvent {
+function createEvent(epoch: string, { seq, json }: LogEntry, seal: CursorSeal): BatchEvent {
   let event: RelayEvent | undefined
+  let cursor: string | undefined
   return {
     seq,
-    cursor: formatPosition({ epoch, seq }),
     json,
+    get cursor() {
+      cursor ??= seal.toCursor({ epoch, seq })
+      return cursor
+    },
     get event() {
       event ??= JSON.parse(json) as RelayEvent
       return event

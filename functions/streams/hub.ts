@@ -1,3 +1,4 @@
+import type { CursorSeal } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Keys } from '../../shared/keys.ts'
 import type { LogEntry, LogReader } from '../../shared/log/reader.ts'
@@ -64,6 +65,7 @@ export function createHub(deps: {
   const ring = createRing(limits.ring)
   let head: Position | undefined
   let waiting: LogEntry[] = []
+  let seal: CursorSeal | undefined
   let lastFlush = 0
   let pause = limits.coalesce
   let flushTimer: ReturnType<typeof setTimeout> | undefined
@@ -76,8 +78,8 @@ export function createHub(deps: {
   const flush = () => {
     clearTimeout(flushTimer)
     flushTimer = undefined
-    if (waiting.length === 0 || head === undefined) return
-    const batch = createBatch(head.epoch, waiting, views)
+    if (waiting.length === 0 || head === undefined || seal === undefined) return
+    const batch = createBatch(head.epoch, waiting, seal, views)
     waiting = []
     head = { epoch: head.epoch, seq: batch.to }
     ring.push(batch)
@@ -108,7 +110,7 @@ export function createHub(deps: {
           head = position
           for (const subscriber of subscribers) subscriber.wake()
         },
-        onEntries({ epoch, entries }) {
+        onEntries({ epoch, entries, ...step }) {
           if (tail !== controller) return
           deps.onEntries?.(entries)
           if (head !== undefined && head.epoch !== epoch) {
@@ -117,6 +119,7 @@ export function createHub(deps: {
             ring.clear()
             head = { epoch, seq: head.seq }
           }
+          seal = step.seal
           waiting = waiting.length === 0 ? entries : waiting.concat(entries)
           const rest = lastFlush + pause - performance.now()
           if (rest <= 0) flush()

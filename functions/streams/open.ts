@@ -29,7 +29,7 @@ export function openReading(services: Services, reading: Reading): Flow {
   return openStream(services, {
     filter,
     format,
-    start: start.position,
+    start,
     prelude: writePrelude(format, start, snapshot),
     guard: (end) => sessions.open(caller, filter, end),
     ...(snapshot === undefined ? {} : { seen: snapshot.seen }),

@@ -1,5 +1,6 @@
 import { type Bounds, type LogReader, resolvePosition } from '../../shared/log/reader.ts'
 import type { Position } from '../../shared/position.ts'
+import type { Place } from '../start.ts'
 import { type Batch, createBatch } from './batch.ts'
 
 /** Why a position cannot be read from: retention took what follows it, or it belongs to another life of the log. */
@@ -8,7 +9,7 @@ export type Loss = 'trimmed' | 'replaced'
 /** What the log holds after a position. */
 type PageAnswer =
   /** Holds the entry after the position; it may begin before that. */
-  { type: 'batch'; batch: Batch } | { type: 'end' } | { type: 'gone'; reason: Loss; oldest: Position }
+  { type: 'batch'; batch: Batch } | { type: 'end' } | { type: 'gone'; reason: Loss; oldest: Place }
 
 /** Reads what is no longer, or not yet, in memory. */
 export interface Pages {
@@ -28,7 +29,7 @@ export function createPages(reader: LogReader, { size = 128, keep = 16 } = {}): 
     const [found, bounds] = await Promise.all([reader.read(start, size), reader.bounds()])
     const entries = found.filter((entry) => entry.seq <= start + size)
     if (bounds.epoch !== epoch || entries.length === 0) return { batch: undefined, bounds }
-    const batch = createBatch(epoch, entries)
+    const batch = createBatch(epoch, entries, bounds.seal)
     if (entries.length === size) {
       complete.set(key, batch)
       const oldest = complete.size > keep ? complete.keys().next().value : undefined
@@ -52,7 +53,8 @@ export function createPages(reader: LogReader, { size = 128, keep = 16 } = {}): 
       if (shared !== undefined && !isThere) return this.after(position)
       const lost = findLoss(position, bounds)
       if (lost !== undefined) {
-        return { type: 'gone', reason: lost, oldest: { epoch: bounds.epoch, seq: bounds.first - 1 } }
+        const oldest = reader.oldest(bounds)
+        return { type: 'gone', reason: lost, oldest: { position: oldest, cursor: bounds.seal.toCursor(oldest) } }
       }
       if (isThere) return { type: 'batch', batch }
       // The log moved to another epoch and holds what follows all the same.

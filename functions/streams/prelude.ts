@@ -1,4 +1,3 @@
-import { formatPosition } from '../../shared/position.ts'
 import type { Start } from '../start.ts'
 import { encodeText, type Format } from './frames.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -8,10 +7,9 @@ import { frameReset, type Prelude } from './subscription.ts'
 export async function* writePrelude(format: Format, start: Start, snapshot: Snapshot | undefined): Prelude {
   // Spread out, so that the clients of a process that ended do not all come back in the same second.
   const retry = format.retry(1_000 + Math.random() * 3_000)
-  const cursor = formatPosition(start.position)
+  const { cursor, lost } = start
   if (snapshot === undefined) {
-    const { lost, position } = start
-    const begin = lost === undefined ? format.control('ready', { cursor }, cursor) : frameReset(format, position, lost)
+    const begin = lost === undefined ? format.control('ready', { cursor }, cursor) : frameReset(format, cursor, lost)
     yield encodeText(retry + begin)
     return
   }

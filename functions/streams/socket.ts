@@ -1,6 +1,6 @@
+import { openCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
-import { parsePosition } from '../../shared/position.ts'
 import type { Caller } from '../auth/authenticator.ts'
 import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
@@ -42,7 +42,7 @@ export function serveSocket(
   /** Remembers the place behind what was sent. */
   const note = (lines: string) => {
     const cursor = readPlace(lines.slice(lines.lastIndexOf('\n', lines.length - 2) + 1), start)
-    if (cursor !== undefined) start = { position: parsePosition(cursor) }
+    if (cursor !== undefined) start = { position: openCursor(cursor), cursor }
   }
 
   const begin = (filter: Filter) => {

@@ -1,8 +1,8 @@
 import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
-import { formatPosition, type Position } from '../../shared/position.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
+import type { Place } from '../start.ts'
 import type { Batch, BatchEvent } from './batch.ts'
 import { encodeText, type Format, joinBytes } from './frames.ts'
 import type { Hub } from './hub.ts'
@@ -23,7 +23,7 @@ export interface Seen {
 export interface StreamOptions {
   readonly filter: Filter
   readonly format: Format
-  readonly start: Position
+  readonly start: Place
   readonly prelude: Prelude
   readonly seen?: Seen
   /** Watches over the credential; the answer forgets the stream. */
@@ -50,20 +50,19 @@ export interface Flow {
 }
 
 /** The message with which a stream says that events are missing and where it goes on. */
-export function frameReset(format: Format, oldest: Position, reason: Loss): string {
-  const cursor = formatPosition(oldest)
-  return format.control('reset', { oldest: cursor, reason }, cursor)
+export function frameReset(format: Format, oldest: string, reason: Loss): string {
+  return format.control('reset', { oldest, reason }, oldest)
 }
 
 /**
- * Opens a stream that pulls from the hub by position. Its whole memory is a position and at most one buffer, and that one
+ * Opens a stream that pulls from the hub by position. Its whole memory is a place and at most one buffer, and that one
  * is usually shared: a reader that does not read costs nothing, and is cut.
  *
  * @throws RelayError `unavailable`, as `hub.join` does.
  */
 export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, options: StreamOptions): Flow {
   const { hub, log, limits } = deps
-  let position = options.start
+  let { position, cursor } = options.start
   let prelude: Prelude | undefined = options.prelude
   let seen = options.seen
   /** What was read and not handed over yet; ends with a whole message, so nothing else may be written before its end. */
@@ -114,6 +113,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
   const take = (batch: Batch): Uint8Array => {
     const after = position.seq
     position = { epoch: batch.epoch, seq: batch.to }
+    cursor = batch.cursor
     if (seen !== undefined && after >= seen.until()) seen = undefined
     if (seen === undefined && batch.from === after + 1) return batch.select(view)
     return batch.selectFrom(view, after, seen?.has)
@@ -158,9 +158,9 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
         if (answer.type === 'batch') page = answer.batch
         else if (answer.type === 'end') isAtEnd = wakes === wakesBefore
         else {
-          position = answer.oldest
+          ;({ position, cursor } = answer.oldest)
           seen = undefined
-          stock = encodeText(frameReset(options.format, answer.oldest, answer.reason))
+          stock = encodeText(frameReset(options.format, cursor, answer.reason))
         }
       }
     } catch (error) {
@@ -189,7 +189,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     if (!finish()) return
     // Redis being away is told once by its connection, not by every stream.
     if (error instanceof RelayError) log.debug({ err: error }, 'a stream ended before it was live')
-    else log.error({ err: error, position: formatPosition(position) }, 'a stream failed')
+    else log.error({ err: error, position }, 'a stream failed')
     outlet?.cut(error instanceof Error ? error : new Error('the stream failed', { cause: error }))
   }
 
@@ -202,7 +202,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     sweep(now) {
       if (!isWanted && now - handedAt >= limits.stall) cut()
       else if (isWanted && now - handedAt >= limits.heartbeat) {
-        hand(encodeText(options.format.heartbeat(prelude === undefined ? formatPosition(position) : undefined)))
+        hand(encodeText(options.format.heartbeat(prelude === undefined ? cursor : undefined)))
       }
     },
     end: close,

@@ -1,6 +1,7 @@
+import { type CursorSeal, createCursorKey, createCursorSeal } from '../cursor.ts'
 import { RelayError } from '../errors.ts'
 import type { Keys } from '../keys.ts'
-import { formatPosition, type Position } from '../position.ts'
+import type { Position } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import { createEpoch } from './epoch.ts'
 import { seekScript } from './scripts.ts'
@@ -20,12 +21,14 @@ export interface Bounds {
   last: number
   /** Earlier epochs, each with the last entry that it shares with this one. */
   past: readonly Position[]
+  /** What its cursors are made with; the same in all its lives. */
+  seal: CursorSeal
 }
 
 /** What following the log yields: the next entries, in order and without a gap, or that the place is no longer there. */
 export type LogStep =
   /** Their epoch may be another than that of the position before: the log moved, and lost nothing that was seen. */
-  | { type: 'entries'; epoch: string; entries: LogEntry[] }
+  | { type: 'entries'; epoch: string; entries: LogEntry[]; seal: CursorSeal }
   /** Nothing new for a while; everything up to `position` was seen. */
   | { type: 'idle'; position: Position }
   /** The reader was overtaken by retention, or saw what the log has lost; reading goes on from `oldest`. */
@@ -45,26 +48,27 @@ export interface LogReader {
   read(after: number, limit: number): Promise<LogEntry[]>
   /** The position before the first event that was read at or after this moment (ms since 1970). */
   seek(time: number): Promise<Position>
+  /** Writes a position as a cursor, mostly without asking Redis. */
+  toCursor(position: Position): Promise<string>
 }
 
-const boundsFields = ['epoch', 'seq', 'first', 'past'] as const
+const boundsFields = ['epoch', 'key', 'seq', 'first', 'past'] as const
 
 /** Creates a reader; `redis` is not blocked by any of its commands. */
 export function createLogReader(redis: RedisClient, keys: Keys): LogReader {
+  const readBounds = createBoundsReader(redis, keys)
+  let known: Bounds | undefined
   return {
     async bounds() {
-      // A log that nobody wrote to yet has no epoch; whoever needs a cursor into it first gives it one.
-      const bounds = toBounds(await redis.call('HMGET', keys.meta, ...boundsFields))
-      if (bounds.epoch !== '') return bounds
-      await redis.call('HSETNX', keys.meta, 'epoch', createEpoch())
-      return toBounds(await redis.call('HMGET', keys.meta, ...boundsFields))
+      known = await readBounds()
+      return known
     },
     oldest: oldestOf,
     async check(position) {
       const bounds = await this.bounds()
       if (resolvePosition(position, bounds) === undefined) {
         throw new RelayError('gone', 'The events after this cursor are no longer kept; start from the oldest cursor.', {
-          oldest: formatPosition(oldestOf(bounds)),
+          oldest: bounds.seal.toCursor(oldestOf(bounds)),
         })
       }
       return bounds
@@ -77,6 +81,11 @@ export function createLogReader(redis: RedisClient, keys: Keys): LogReader {
       const { epoch } = await this.bounds()
       const seq = await seekScript.run(redis, [keys.meta, keys.log], [moment])
       return { epoch, seq: Number(seq) }
+    },
+    async toCursor(position) {
+      // The key is lost only together with the epoch.
+      const { seal } = known !== undefined && isLife(position.epoch, known) ? known : await this.bounds()
+      return seal.toCursor(position)
     },
   }
 }
@@ -94,16 +103,16 @@ export async function* followLog(
   options: { signal: AbortSignal; block?: number; limit?: number },
 ): AsyncGenerator<LogStep> {
   const { signal, block = 1000, limit = 500 } = options
+  const readBounds = createBoundsReader(redis, keys)
   let position = from
   while (!signal.aborted) {
     // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries, and a
     // new epoch is noticed with the first read from it.
-    const [answer, meta] = await Promise.all([
+    const [answer, bounds] = await Promise.all([
       redis.call('XREAD', 'COUNT', limit, 'BLOCK', block, 'STREAMS', keys.log, `${position.seq}-0`),
-      redis.call('HMGET', keys.meta, ...boundsFields),
+      readBounds(),
     ])
     if (signal.aborted) return
-    const bounds = toBounds(meta)
     const entries = toEntries(entriesOf(answer))
     const first = entries[0]
     // What was trimmed after the read has been read all the same.
@@ -117,7 +126,7 @@ export async function* followLog(
       yield { type: 'idle', position }
     } else {
       position = { epoch: bounds.epoch, seq: first.seq + entries.length - 1 }
-      yield { type: 'entries', epoch: bounds.epoch, entries }
+      yield { type: 'entries', epoch: bounds.epoch, entries, seal: bounds.seal }
     }
   }
 }
@@ -131,17 +140,35 @@ export function resolvePosition({ epoch, seq }: Position, bounds: Bounds): Posit
   return last === undefined || seq > last || seq < bounds.first - 1 ? undefined : { epoch: bounds.epoch, seq }
 }
 
+function isLife(epoch: string, bounds: Bounds): boolean {
+  return epoch === bounds.epoch || bounds.past.some((past) => past.epoch === epoch)
+}
+
 function oldestOf(bounds: Bounds): Position {
   return { epoch: bounds.epoch, seq: bounds.first - 1 }
 }
 
-function toBounds(answer: unknown): Bounds {
-  const [epoch, last, first, past] = answer as (string | null)[]
-  return {
-    epoch: epoch ?? '',
-    first: Number(first ?? 1),
-    last: Number(last ?? 0),
-    past: [...(past ?? '').matchAll(/(\S+) (\S+)/g)].map(([, name = '', seq]) => ({ epoch: name, seq: Number(seq) })),
+function createBoundsReader(redis: RedisClient, keys: Keys): () => Promise<Bounds> {
+  let seal: CursorSeal | undefined
+  let sealedWith: string | undefined
+  const read = async () => (await redis.call('HMGET', keys.meta, ...boundsFields)) as (string | null)[]
+  return async () => {
+    let [epoch, key, last, first, past] = await read()
+    if (!epoch || !key) {
+      // A log that nobody wrote to yet, or read from: whoever needs a cursor into it first names its life and makes its key.
+      if (!epoch) await redis.call('HSETNX', keys.meta, 'epoch', createEpoch())
+      if (!key) await redis.call('HSETNX', keys.meta, 'key', createCursorKey())
+      ;[epoch, key, last, first, past] = await read()
+    }
+    if (seal === undefined || key !== sealedWith) seal = createCursorSeal(key ?? '')
+    sealedWith = key ?? ''
+    return {
+      epoch: epoch ?? '',
+      first: Number(first ?? 1),
+      last: Number(last ?? 0),
+      past: [...(past ?? '').matchAll(/(\S+) (\S+)/g)].map(([, name = '', seq]) => ({ epoch: name, seq: Number(seq) })),
+      seal,
+    }
   }
 }
 

@@ -5,8 +5,11 @@ import { sse } from '../../functions/streams/frames.ts'
 import { createPages } from '../../functions/streams/pages.ts'
 import { createRing } from '../../functions/streams/ring.ts'
 import { createViews } from '../../functions/streams/view.ts'
+import { createCursorKey, createCursorSeal } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { LogEntry, LogReader } from '../../shared/log/reader.ts'
+
+const seal = createCursorSeal(createCursorKey())
 
 const entry = (seq: number, namespace = 'shop'): LogEntry => ({
   seq,
@@ -32,7 +35,7 @@ test('a reader that starts anywhere in the ring sees every entry after that plac
         let last = 0
         for (const size of sizes) {
           const entries = Array.from({ length: size }, (_, i) => entry(last + i + 1, (last + i) % 3 ? 'shop' : 'other'))
-          ring.push(createBatch('e', entries))
+          ring.push(createBatch('e', entries, seal))
           last += size
         }
         const got: number[] = []
@@ -71,7 +74,7 @@ function createFakeReader() {
   const turn = () => new Promise((resolve) => setImmediate(resolve))
   const reader: LogReader = {
     async bounds() {
-      const bounds = { epoch: log.epoch, first: log.first, last: log.entries.length, past: [] }
+      const bounds = { epoch: log.epoch, first: log.first, last: log.entries.length, past: [], seal }
       await turn()
       return bounds
     },
@@ -85,6 +88,7 @@ function createFakeReader() {
       return entries
     },
     seek: () => Promise.reject(new RelayError('unavailable', 'not used')),
+    toCursor: async (position) => seal.toCursor(position),
   }
   return { log, reader }
 }
@@ -111,9 +115,9 @@ test('readers of shared pages see every entry once while the log grows, or hear 
             expect(answer.batch.from <= at + 1 && answer.batch.to > at).toBe(true)
             at = answer.batch.to
           } else if (answer.type === 'gone') {
-            expect(answer).toMatchObject({ reason: 'trimmed', oldest: { seq: trim } })
+            expect(answer).toMatchObject({ reason: 'trimmed', oldest: { position: { seq: trim } } })
             expect(at).toBeLessThan(trim)
-            at = answer.oldest.seq
+            at = answer.oldest.position.seq
           }
         }
       })
@@ -168,8 +172,8 @@ test('many different filters see through the index what each sees by itself', ()
             data: { namespace, name, changes: [] },
           }),
         }))
-        const indexed = createBatch('e', entries, views)
-        const plain = createBatch('e', entries)
+        const indexed = createBatch('e', entries, seal, views)
+        const plain = createBatch('e', entries, seal)
         for (const view of early) expect(indexed.select(view)).toEqual(plain.select(view))
         for (const filter of all.slice(late)) {
           const view = views.acquire(filter, sse)

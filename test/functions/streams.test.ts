@@ -132,7 +132,7 @@ test('moves the last event id forward by heartbeats when nothing matches', async
   listener.breakOff()
   await until(() => listener.resumed.length === 2)
   expect(listener.resumed[0]).toBeNull()
-  expect(listener.resumed[1]?.endsWith(`-${seq.toString(36)}`)).toBe(true)
+  expect(listener.resumed[1]?.includes(`-${seq.toString(36)}-`)).toBe(true)
   expect(events(listener)).toHaveLength(0)
 })
 
@@ -185,7 +185,7 @@ test('leaves nothing behind for a HEAD request', async () => {
   const response = await fetch(`${serving.url}/v1/events`, { method: 'HEAD' })
   expect(response.status).toBe(200)
   expect(response.headers.get('content-type')).toBe('text/event-stream')
-  expect(response.headers.get('relay-cursor')).toMatch(/^\w+-\w+$/)
+  expect(response.headers.get('relay-cursor')).toMatch(/^\w+-\w+-\w{8}$/)
   expect(await serving.countStreams()).toBe(0)
 })
 

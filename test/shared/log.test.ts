@@ -3,7 +3,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createKeys, type Keys } from '../../shared/keys.ts'
 import { createLogReader, followLog, type LogStep } from '../../shared/log/reader.ts'
 import { type Batch, type Claim, createLogWriter, type LogWriter, type Operation } from '../../shared/log/writer.ts'
-import { formatPosition } from '../../shared/position.ts'
 import { createStateReader } from '../../shared/state.ts'
 import { startTestRedis, type TestRedis } from '../support/redis.ts'
 
@@ -136,7 +135,7 @@ describe('a reader', () => {
     const refusal = reader.check({ epoch, seq: 14 })
     await expect(refusal).rejects.toMatchObject({
       code: 'gone',
-      details: { oldest: formatPosition({ epoch, seq: 15 }) },
+      details: { oldest: await reader.toCursor({ epoch, seq: 15 }) },
     })
     await expect(reader.check({ epoch: 'other', seq: 20 })).rejects.toMatchObject({ code: 'gone' })
     await expect(reader.check({ epoch, seq: 26 })).rejects.toMatchObject({ code: 'gone' })

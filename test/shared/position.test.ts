@@ -14,6 +14,6 @@ it('reads back every position that it writes', () => {
 it.each(['', 'x', '-1', 'abc-', 'abc-ZZ', 'a b-1', 'abc-1\n', `abc-${'z'.repeat(20)}`, 'ABC-1'])(
   'refuses %j and names the field',
   (text) => {
-    expect(() => parsePosition(text, 'Last-Event-ID')).toThrow(/^Last-Event-ID: not a cursor/)
+    expect(() => parsePosition(text, 'Last-Event-ID')).toThrow(/^Last-Event-ID: no place in the log/)
   },
 )

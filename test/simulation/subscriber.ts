@@ -1,3 +1,4 @@
+import { openCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import { compileFilter, parseFilter, type Scope } from '../../shared/filter/filter.ts'
@@ -64,7 +65,7 @@ export function startSubscriber(deps: {
         return position
       } catch (error) {
         if (!(error instanceof RelayError) || error.details.oldest === undefined) throw error
-        return tell('reset', parsePosition(error.details.oldest))
+        return tell('reset', openCursor(error.details.oldest))
       }
     }
     let position = await start()

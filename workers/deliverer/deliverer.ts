@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DelayedError, Worker } from 'bullmq'
 import type { RedisConnection } from '../../infra/node/connect-redis.ts'
 import type { Keys } from '../../shared/keys.ts'
+import { createLogReader } from '../../shared/log/reader.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { Logger, Running } from '../../shared/role.ts'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
@@ -93,6 +94,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
     settle: createBatcher(ledger.settle, largestSettlement),
     recipientOf: createRecipients(deps.box, deps.policy),
     sender,
+    reader: createLogReader(redis, keys),
     health: createEndpointHealth(createHealthStore(redis, keys)),
     async disable(id: string, reason: DisabledReason) {
       await store.update(id, (webhook) => {

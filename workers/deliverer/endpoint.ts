@@ -1,3 +1,5 @@
+import type { LogReader } from '../../shared/log/reader.ts'
+import { parsePosition } from '../../shared/position.ts'
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import { toMessageId } from '../../shared/webhook/message-id.ts'
 import type { DisabledReason } from '../../shared/webhook/webhook.ts'
@@ -25,6 +27,7 @@ export interface Endpoint {
 export interface EndpointDeps {
   sender: Pick<Sender, 'send'>
   health: EndpointHealth
+  reader: Pick<LogReader, 'toCursor'>
   /** Turns an endpoint off. */
   disable(webhook: string, reason: DisabledReason): Promise<void>
   userAgent: string
@@ -61,7 +64,8 @@ export function createEndpoint(
     const messageId = toMessageId(delivery.event)
     const timestamp = Math.floor(at / 1000)
     const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
-    const body = writeBody(event, id, delivery, webhook.fields)
+    const cursor = await deps.reader.toCursor(parsePosition(delivery.cursor ?? id))
+    const body = writeBody(event, id, { ...delivery, cursor }, webhook.fields)
     const headers = {
       ...own,
       'content-type': 'application/cloudevents+json',
