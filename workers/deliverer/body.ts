@@ -1,5 +1,8 @@
 import { completeEvent, type RelayEvent } from '../../shared/event.ts'
+import type { LogReader } from '../../shared/log/reader.ts'
+import { parsePosition } from '../../shared/position.ts'
 import type { Delivery } from '../../shared/webhook/delivery.ts'
+import { createCache } from './cache.ts'
 
 /** The longest body that is sent whole, in bytes: many receivers take little more. */
 const longest = 20_000
@@ -10,15 +13,44 @@ const dispensable = ['object', 'old', 'conditions', 'containers', 'labels', 'cha
 /** What of `data` is never left out: it says which object the event is about. */
 const identity: readonly string[] = ['namespace', 'name', 'uid', 'resourceVersion']
 
+/** Writes the bodies of requests as bytes, what many webhooks get once. */
+export interface BodyWriter {
+  /**
+   * See `writeBody`.
+   * @param id the delivery's.
+   */
+  write(event: string, id: string, delivery: Delivery, fields?: readonly string[]): Promise<Uint8Array>
+}
+
+/** How many bytes of bodies are remembered. */
+const remembered = 16 * 1024 * 1024
+
+/** Creates a writer with a memory of its own. */
+export function createBodyWriter(reader: Pick<LogReader, 'toCursor'>): BodyWriter {
+  const known = createCache<Uint8Array>(remembered)
+  return {
+    async write(event, id, delivery, fields) {
+      const place = delivery.cursor ?? id
+      const name = `${place} ${delivery.scope ?? ''} ${delivery.event}`
+      const before = fields === undefined ? known.get(name) : undefined
+      if (before !== undefined) return before
+      const cursor = await reader.toCursor(parsePosition(place))
+      const body = Buffer.from(writeBody(event, cursor, delivery.scope, fields))
+      if (fields === undefined) known.set(name, body)
+      return body
+    },
+  }
+}
+
 /**
  * Writes the body of a request. One that is too long goes without its largest parts, and names them in the extension
  * attribute `truncated`.
  * @param event JSON as in the log.
- * @param id the delivery's.
+ * @param cursor the event's.
  * @param fields of `data`, dotted paths: if given, the event has only these, and what names its object.
  */
-export function writeBody(event: string, id: string, delivery: Delivery, fields?: readonly string[]): string {
-  const whole = completeEvent(event, delivery.cursor ?? id, delivery.scope)
+export function writeBody(event: string, cursor: string, scope: Delivery['scope'], fields?: readonly string[]): string {
+  const whole = completeEvent(event, cursor, scope)
   if (fields === undefined && Buffer.byteLength(whole) <= longest) return whole
   const parsed = JSON.parse(whole) as RelayEvent & { truncated?: string }
   if (fields !== undefined) parsed.data = project(parsed.data, [...identity, ...fields]) as RelayEvent['data']

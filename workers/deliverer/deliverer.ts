@@ -10,12 +10,14 @@ import { createHealthStore } from '../../shared/webhook/health.ts'
 import type { DeliveryJob } from '../../shared/webhook/job.ts'
 import { queueName } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
-import { createLedger } from '../../shared/webhook/ledger.ts'
+import { createLedgerWork, type Settlement } from '../../shared/webhook/ledger-work.ts'
 import { defaultSchedule } from '../../shared/webhook/schedule.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
 import { type DisabledReason, switchWebhook } from '../../shared/webhook/webhook.ts'
 import { createBatcher } from './batcher.ts'
+import { createBodyWriter } from './body.ts'
+import { createCache } from './cache.ts'
 import { type Resolve, resolveBySystem } from './connect.ts'
 import { createEndpointHealth } from './health.ts'
 import { createLanes } from './lanes.ts'
@@ -77,24 +79,27 @@ const defaults: DelivererOptions = {
 
 /** Jobs of one webhook that this process works on at a time however busy it is, each of up to 64 deliveries. */
 const depth = 4
-const largestSettlement = 200
+/** How many bytes of events are kept at hand for the next webhook. */
+const eventBytes = 16 * 1024 * 1024
+const settling = { largest: 200, pause: 4 }
 
 /** Starts the deliverer: it takes jobs, signs and posts what they refer to, and records what became of it. */
 export function startDeliverer(deps: DelivererDeps): Running {
   const { redis, keys, queue, log } = deps
   const options = { ...defaults, ...deps.options }
   const { schedule, disableAfter, random, now, width } = options
-  const ledger = createLedger(redis, keys, options.keep)
+  const ledger = createLedgerWork(redis, keys, { keep: options.keep, events: createCache(eventBytes) })
   const store = createWebhookStore(redis, keys)
   const lanes = createLanes({ width, depth, spare: options.concurrency / 2, now })
   const sender = createSender({ ...options, policy: deps.policy, connections: width })
-  const stopping = new AbortController()
+  let isStopping = false
   const process = {
     ledger,
-    settle: createBatcher(ledger.settle, largestSettlement),
+    load: createBatcher(ledger.load, { largest: 16 }),
+    settle: createBatcher((settlements: readonly Settlement[]) => ledger.settle(settlements), settling),
     recipientOf: createRecipients(deps.box, deps.policy),
     sender,
-    reader: createLogReader(redis, keys),
+    bodies: createBodyWriter(createLogReader(redis, keys)),
     health: createEndpointHealth(createHealthStore(redis, keys)),
     async disable(id: string, reason: DisabledReason) {
       await store.update(id, (webhook) => {
@@ -121,7 +126,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
       if ('busyFor' in lane) return putAside(Date.now() + lane.busyFor)
       let aside: number | undefined
       try {
-        aside = await processJob(process, job.data, job.id ?? '', lane, stopping.signal)
+        aside = await processJob(process, job.data, job.id ?? '', lane)
       } finally {
         lane.leave()
       }
@@ -149,7 +154,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
     said = ''
   })
   worker.on('failed', (job, error) => {
-    if (!stopping.signal.aborted) log.warn({ job: job?.id, error: error.message }, 'a job failed and will be repeated')
+    if (!isStopping) log.warn({ job: job?.id, error: error.message }, 'a job failed and will be repeated')
   })
 
   const stop = async () => {
@@ -157,7 +162,8 @@ export function startDeliverer(deps: DelivererDeps): Running {
     const isCalm = await Promise.race([closing.then(() => true), sleep(options.grace, false, { ref: false })])
     if (!isCalm) {
       // Jobs that are cut off here go back to the queue at once, instead of when their locks run out.
-      stopping.abort(new Error('the deliverer is stopping'))
+      isStopping = true
+      sender.stop(new Error('the deliverer is stopping'))
       await Promise.race([closing, sleep(1000, undefined, { ref: false })])
     }
     await sender.close()

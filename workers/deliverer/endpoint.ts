@@ -1,9 +1,7 @@
-import type { LogReader } from '../../shared/log/reader.ts'
-import { parsePosition } from '../../shared/position.ts'
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import { toMessageId } from '../../shared/webhook/message-id.ts'
 import type { DisabledReason } from '../../shared/webhook/webhook.ts'
-import { writeBody } from './body.ts'
+import type { BodyWriter } from './body.ts'
 import type { EndpointHealth } from './health.ts'
 import { conclude, pauseAfter } from './outcome.ts'
 import type { Recipient } from './recipient.ts'
@@ -19,15 +17,15 @@ export interface Endpoint {
    * Attempts a delivery, and draws what follows from it for the endpoint.
    * @param event JSON as in the log.
    * @returns the delivery as it is after the attempt.
-   * @throws when the signal ended the request.
+   * @throws when a stop ended the request.
    */
   attempt(id: string, delivery: Delivery, event: string): Promise<Delivery>
 }
 
 export interface EndpointDeps {
   sender: Pick<Sender, 'send'>
+  bodies: BodyWriter
   health: EndpointHealth
-  reader: Pick<LogReader, 'toCursor'>
   /** Turns an endpoint off. */
   disable(webhook: string, reason: DisabledReason): Promise<void>
   userAgent: string
@@ -42,11 +40,7 @@ export interface EndpointDeps {
 }
 
 /** Creates the endpoint for one job. */
-export function createEndpoint(
-  deps: EndpointDeps,
-  { webhook, headers: own, target }: Recipient,
-  signal: AbortSignal,
-): Endpoint {
+export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, target }: Recipient): Endpoint {
   const { health, now } = deps
   const { id: webhookId, schedule = deps.schedule } = webhook
   // One number for the whole job keeps those that failed together in one job.
@@ -64,8 +58,7 @@ export function createEndpoint(
     const messageId = toMessageId(delivery.event)
     const timestamp = Math.floor(at / 1000)
     const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
-    const cursor = await deps.reader.toCursor(parsePosition(delivery.cursor ?? id))
-    const body = writeBody(event, id, { ...delivery, cursor }, webhook.fields)
+    const body = await deps.bodies.write(event, id, delivery, webhook.fields)
     const headers = {
       ...own,
       'content-type': 'application/cloudevents+json',
@@ -74,7 +67,7 @@ export function createEndpoint(
       'webhook-timestamp': String(timestamp),
       'webhook-signature': signMessage(signers, messageId, timestamp, body),
     }
-    return deps.sender.send({ url: target.url, headers, body }, signal)
+    return deps.sender.send({ url: target.url, headers, body })
   }
 
   return {

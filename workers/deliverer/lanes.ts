@@ -1,7 +1,10 @@
 /** One webhook's share of this process, held by one of its jobs. */
 export interface Lane {
-  /** Runs work when the webhook has a request to spare. */
-  run<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * Makes a request when the webhook has one to spare, and records its outcome. While that is done the next request may be
+   * under way, but no more are than keep the recording in sight: those are what a crash repeats.
+   */
+  run<T>(request: () => Promise<T>, record?: (outcome: T) => Promise<void>): Promise<T>
   leave(): void
 }
 
@@ -14,6 +17,7 @@ export interface Lanes {
 interface Share {
   jobs: number
   running: number
+  recording: number
   waiting: (() => void)[]
   /** How long a job takes, on average, in ms. */
   pace: number
@@ -37,7 +41,14 @@ export function createLanes(options: { width: number; depth: number; spare: numb
 
   return {
     enter(webhook) {
-      const share = shares.get(webhook) ?? { jobs: 0, running: 0, waiting: [], pace: 0, bookedUntil: 0 }
+      const share = shares.get(webhook) ?? {
+        jobs: 0,
+        running: 0,
+        recording: 0,
+        waiting: [],
+        pace: 0,
+        bookedUntil: 0,
+      }
       if (share.jobs >= depth && total >= spare) {
         share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + share.pace / share.jobs, now() + longestWait)
         return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
@@ -47,16 +58,20 @@ export function createLanes(options: { width: number; depth: number; spare: numb
       total++
       const enteredAt = now()
       return {
-        async run(work) {
+        async run(request, record) {
           if (share.running >= width) await new Promise<void>((resolve) => share.waiting.push(resolve))
           else share.running++
+          let holds = true
           try {
-            return await work()
+            const outcome = await request()
+            if (record === undefined) return outcome
+            holds = share.recording >= width
+            if (!holds) yieldPlace(share)
+            share.recording++
+            await record(outcome).finally(() => share.recording--)
+            return outcome
           } finally {
-            // The place goes to the next in line, or becomes free.
-            const next = share.waiting.shift()
-            if (next === undefined) share.running--
-            else next()
+            if (holds) yieldPlace(share)
           }
         },
         leave() {
@@ -68,4 +83,11 @@ export function createLanes(options: { width: number; depth: number; spare: numb
       }
     },
   }
+}
+
+/** The place goes to the next in line, or becomes free. */
+function yieldPlace(share: Share): void {
+  const next = share.waiting.shift()
+  if (next === undefined) share.running--
+  else next()
 }

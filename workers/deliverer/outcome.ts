@@ -1,6 +1,6 @@
 import type { Delivery, DeliveryState } from '../../shared/webhook/delivery.ts'
 import type { Pause } from '../../shared/webhook/health.ts'
-import type { LoadedDelivery } from '../../shared/webhook/ledger.ts'
+import type { LoadedDelivery } from '../../shared/webhook/ledger-work.ts'
 import { nextPause } from '../../shared/webhook/schedule.ts'
 import type { Sent } from './send.ts'
 

@@ -4,13 +4,14 @@ import type { Attempt, AttemptError } from '../../shared/webhook/delivery.ts'
 import { parseRetryAfter } from '../../shared/webhook/schedule.ts'
 import { classifyFailure, classifyStatus } from './classify.ts'
 import { createGuardedConnector, type Resolve } from './connect.ts'
+import { createDeadlines } from './deadlines.ts'
 import { throttling } from './outcome.ts'
 
 /** One request, signed. */
 export interface Outgoing {
   url: URL
   headers: Record<string, string>
-  body: string
+  body: string | Uint8Array
 }
 
 /** How a request went. */
@@ -21,8 +22,10 @@ export interface Sent {
 }
 
 export interface Sender {
-  /** Never rejects, except with the signal's reason when that ends the request: then nobody knows how it went. */
-  send(request: Outgoing, signal: AbortSignal): Promise<Sent>
+  /** Never rejects, except with the reason of a stop that ends the request: then nobody knows how it went. */
+  send(request: Outgoing): Promise<Sent>
+  /** Ends all requests under way, and those to come. */
+  stop(reason: Error): void
   /** Closes all connections, and the requests on them. */
   close(): Promise<void>
 }
@@ -58,56 +61,57 @@ export function createSender(options: SenderOptions): Sender {
     keepAliveMaxTimeout: 60_000,
   })
 
+  const deadlines = createDeadlines(deadline)
+  let stopped: Error | undefined
+
   return {
-    send({ url, headers, body }, signal) {
+    send({ url, headers, body }) {
       const at = now()
       const started = performance.now()
       return new Promise<Sent>((resolve, reject) => {
+        if (stopped !== undefined) return reject(stopped)
         let controller: Dispatcher.DispatchController | undefined
         let isDone = false
         let status: number | undefined
         let wish: string | string[] | undefined
         let length = 0
-        const kept: Buffer[] = []
+        let kept: Buffer[] | undefined
 
         const finish = (): boolean => {
           if (isDone) return false
           isDone = true
-          clearTimeout(timer)
-          signal.removeEventListener('abort', onStop)
+          deadlines.delete(entry)
           return true
         }
-        const describeAnswer = () => {
-          const response = textOf(kept)
-          return { ...(status === undefined ? {} : { status }), ...(response === '' ? {} : { response }) }
+        const describeAttempt = (error?: AttemptError, detail?: string): Attempt => {
+          const attempt: Attempt = { at, latencyMs: Math.round(performance.now() - started) }
+          if (status !== undefined) attempt.status = status
+          if (kept !== undefined) attempt.response = textOf(kept)
+          if (error !== undefined) attempt.error = error
+          if (detail !== undefined) attempt.detail = detail
+          return attempt
         }
         const answered = () => {
           if (status === undefined || !finish()) return
           const error = classifyStatus(status)
-          const failure = error === undefined ? {} : { error, detail: `answered ${status}` }
-          const attempt = { at, latencyMs: Math.round(performance.now() - started), ...describeAnswer(), ...failure }
+          const attempt = error === undefined ? describeAttempt() : describeAttempt(error, `answered ${status}`)
           const retryAfter =
             typeof wish === 'string' && throttling.includes(status) ? parseRetryAfter(wish, now()) : undefined
           resolve(retryAfter === undefined ? { attempt } : { attempt, retryAfter })
         }
         const failed = (error: AttemptError, detail: string) => {
-          if (!finish()) return
-          const latencyMs = Math.round(performance.now() - started)
-          resolve({ attempt: { at, latencyMs, ...describeAnswer(), error, detail } })
+          if (finish()) resolve({ attempt: describeAttempt(error, detail) })
         }
         /** Ends what is under way; what still waits for a connection is ended when its turn comes. */
         const cut = () => controller?.abort(new Error('no more is read'))
-
-        const timer = setTimeout(() => {
-          failed('timeout', `no answer within ${deadline} ms`)
-          cut()
-        }, deadline)
-        const onStop = () => {
-          if (finish()) reject(signal.reason)
-          cut()
+        const entry = {
+          end(reason?: Error) {
+            if (reason === undefined) failed('timeout', `no answer within ${deadline} ms`)
+            else if (finish()) reject(reason)
+            cut()
+          },
         }
-        if (signal.aborted) return onStop()
-        signal.addEventListener('abort', onStop, { once: true })
+        deadlines.add(entry)
 
         agent.dispatch(
           { origin: url.origin, path: url.pathname + url.search, method: 'POST', headers, body },
@@ -123,7 +127,10 @@ export function createSender(options: SenderOptions): Sender {
               wish = answerHeaders['retry-after']
             },
             onResponseData(_, chunk) {
-              if (length < keepLimit) kept.push(Buffer.from(chunk.subarray(0, keepLimit - length)))
+              if (length < keepLimit) {
+                kept ??= []
+                kept.push(Buffer.from(chunk.subarray(0, keepLimit - length)))
+              }
               length += chunk.length
               if (length < readLimit) return
               answered()
@@ -137,7 +144,12 @@ export function createSender(options: SenderOptions): Sender {
         )
       })
     },
+    stop(reason) {
+      stopped = reason
+      deadlines.endAll(reason)
+    },
     async close() {
+      deadlines.endAll(stopped ?? new Error('the sender was closed'))
       await agent.destroy()
     },
   }

@@ -1,8 +1,8 @@
 import { createHmac, createPrivateKey, createSecretKey, sign } from 'node:crypto'
 import { isPrivateKey, secretBytes } from '../../shared/webhook/secret.ts'
 
-/** Signs one message's content; what comes out goes into the header. */
-export type Signer = (content: string) => string
+/** Signs what is before the body and the body; what comes out goes into the header. */
+export type Signer = (head: string, body: string | Uint8Array) => string
 
 /** The beginning of an ed25519 private key in PKCS #8 (RFC 8410), whose 32 bytes follow. */
 const pkcs8 = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -16,17 +16,23 @@ export function createSigner(secret: string): Signer {
   if (isPrivateKey(secret)) {
     const der = Buffer.concat([pkcs8, bytes.subarray(0, 32)])
     const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
-    return (content) => `v1a,${sign(null, Buffer.from(content), key).toString('base64')}`
+    return (head, body) =>
+      `v1a,${sign(null, Buffer.concat([Buffer.from(head), Buffer.from(body)]), key).toString('base64')}`
   }
   const key = createSecretKey(bytes)
-  return (content) => `v1,${createHmac('sha256', key).update(content).digest('base64')}`
+  return (head, body) => `v1,${createHmac('sha256', key).update(head).update(body).digest('base64')}`
 }
 
 /**
  * The `webhook-signature` header: one signature per key, the newest first.
  * @param timestamp seconds since 1970, as in `webhook-timestamp`.
  */
-export function signMessage(signers: readonly Signer[], id: string, timestamp: number, body: string): string {
-  const content = `${id}.${timestamp}.${body}`
-  return signers.map((signer) => signer(content)).join(' ')
+export function signMessage(
+  signers: readonly Signer[],
+  id: string,
+  timestamp: number,
+  body: string | Uint8Array,
+): string {
+  const head = `${id}.${timestamp}.`
+  return signers.map((signer) => signer(head, body)).join(' ')
 }

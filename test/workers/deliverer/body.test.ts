@@ -1,13 +1,11 @@
 import { expect, it } from 'vitest'
-import type { Delivery } from '../../../shared/webhook/delivery.ts'
 import { writeBody } from '../../../workers/deliverer/body.ts'
 import { podEvent } from './stage.ts'
 
-const delivery: Delivery = { state: 'pending', event: 'e', acceptedAt: 0, group: '1', attempts: [] }
 const write = (data: object, fields?: string[]) => {
   const event = podEvent('web')
   const json = JSON.stringify({ ...event, data: { ...event.data, ...data } })
-  const text = writeBody(json, 'a-1', delivery, fields)
+  const text = writeBody(json, 'a-1', undefined, fields)
   return { text, event: JSON.parse(text) }
 }
 

@@ -62,7 +62,7 @@ describe('a killed process', () => {
     expect(counts).toMatchObject({ accepted: events.length, pending: 0, dead: 0 })
     const ids = receiver.received.map(({ headers }) => headers['webhook-id'])
     expect(new Set(ids).size).toBe(events.length)
-    expect(ids.length - events.length).toBeLessThanOrEqual(kills * 20)
+    expect(ids.length - events.length).toBeLessThanOrEqual(kills * 2 * 20)
     await stage.close()
     await receiver.close()
   })

@@ -30,7 +30,7 @@ const post = async (url: string, answers: ResolvedAddress[][], policy = strict) 
   const resolve = async () => answers[Math.min(asked++, answers.length - 1)] ?? []
   const sender = createSender({ policy, resolve, deadline: 2000, connections: 1, now: Date.now })
   try {
-    const send = () => sender.send({ url: new URL(url), headers: {}, body: '{}' }, new AbortController().signal)
+    const send = () => sender.send({ url: new URL(url), headers: {}, body: '{}' })
     return [await send(), await send()].map(({ attempt }) => attempt)
   } finally {
     await sender.close()
@@ -128,7 +128,7 @@ describe('the guard on real sockets', () => {
     const resolve = async () => [to('127.0.0.1')]
     const sender = createSender({ policy: fickle, resolve, deadline: 2000, connections: 1, now: Date.now })
     const request = { url: new URL(`http://fickle.example:${port}/`), headers: {}, body: '{}' }
-    const { attempt } = await sender.send(request, new AbortController().signal)
+    const { attempt } = await sender.send(request)
     await sender.close()
     expect(attempt.error).toBe('refused-address')
   })

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Delivery } from '../../../shared/webhook/delivery.ts'
 import { type DeliveryJob, jobId } from '../../../shared/webhook/job.ts'
-import type { Line } from '../../../shared/webhook/ledger.ts'
+import type { Line } from '../../../shared/webhook/ledger-work.ts'
 import { drainLine } from '../../../workers/deliverer/line.ts'
 import type { JobContext } from '../../../workers/deliverer/process.ts'
 

@@ -38,10 +38,11 @@ async function post(url: string, options: Partial<SenderOptions> = {}) {
   const resolve = async () => [{ address: '127.0.0.1', family: 4 }]
   const sender = createSender({ policy, resolve, deadline: 300, connections: 1, now: Date.now, ...options })
   closers.push(() => sender.close())
-  const { attempt, retryAfter } = await sender.send(
-    { url: new URL(url), headers: { 'content-type': 'text/plain' }, body: 'x' },
-    new AbortController().signal,
-  )
+  const { attempt, retryAfter } = await sender.send({
+    url: new URL(url),
+    headers: { 'content-type': 'text/plain' },
+    body: 'x',
+  })
   return { ...attempt, retryAfter }
 }
 
@@ -152,7 +153,7 @@ describe('a hostile receiver ends in a recorded attempt', () => {
     const resolve = async () => [{ address: '127.0.0.1', family: 4 }]
     const sender = createSender({ policy, resolve, deadline: 1000, connections: 1, now: Date.now })
     for (let n = 0; n < 5; n++) {
-      await sender.send({ url: new URL(receiver.url), headers: {}, body: '{}' }, new AbortController().signal)
+      await sender.send({ url: new URL(receiver.url), headers: {}, body: '{}' })
     }
     await sender.close()
     expect(ports.size).toBe(1)
