@@ -49,5 +49,7 @@ export interface AppEnv {
     caller: Caller
     /** Set where callers have webhooks of their own. */
     ownsWebhook?: (id: string) => boolean
+    /** Set where callers are known: whether this one may see events of a resource in a namespace. */
+    maySee?: (resource: string, namespace: string) => Promise<boolean>
   }
 }

@@ -2,6 +2,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { invalid, type RelayError } from '../shared/errors.ts'
 import { createWebhookContext, type WebhookRouteDeps } from './webhooks/context.ts'
 import { mountDeliveries } from './webhooks/deliveries.ts'
+import { mountExplanation } from './webhooks/explain.ts'
 import { mountManagement } from './webhooks/manage.ts'
 import { mountRegistration } from './webhooks/register.ts'
 import { mountSecrets } from './webhooks/secrets.ts'
@@ -23,6 +24,7 @@ export function createWebhookRoutes(deps: WebhookRouteDeps): OpenAPIHono {
   mountSecrets(app, context)
   mountSwitches(app, context)
   mountDeliveries(app, context)
+  mountExplanation(app, context)
   mountTasks(app, context)
   return app
 }

@@ -24,6 +24,10 @@ export function guardWebhooks(deps: {
     if (!authenticator.isNeeded) return next()
     const caller = c.get('caller')
     requireAction(caller, 'webhooks')
+    c.set('maySee', async (resource, namespace) => {
+      const grants = await authenticator.grant(caller, { resource: [resource], namespace: [namespace] })
+      return isCovered(grants, resource, namespace)
+    })
     const id = c.req.path.split('/')[3]
     if (id !== undefined && (await redis.call('HGET', place, id)) !== caller.tenant) {
       throw new RelayError('not_found', `There is no webhook ${id}.`)

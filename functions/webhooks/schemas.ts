@@ -4,6 +4,7 @@ import { attemptErrors, deliveryStates } from '../../shared/webhook/delivery.ts'
 import { disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
 import { continuation, createCollection, createLimit } from '../schemas/common.ts'
 import { event } from '../schemas/events.ts'
+import { verdicts } from './verdict.ts'
 
 const clause = z.union([z.string(), z.array(z.string())])
 
@@ -302,6 +303,29 @@ export const replayInput = z
 export const recoverQuery = z.strictObject({
   since: moment.openapi({ description: 'What ended at this time or later.' }),
 })
+
+export const explainQuery = z.strictObject({
+  event: z
+    .string()
+    .min(1)
+    .max(512)
+    .openapi({ description: 'The id or the cursor of an event, or the id of a delivery.' }),
+})
+
+export const explanation = z
+  .object({
+    event: z.string(),
+    verdict: z.enum(verdicts).openapi({ description: 'The state of its delivery, or why there is none.' }),
+    detail: z.string().openapi({ description: 'The same in words, for people.' }),
+    clauses: z
+      .array(z.object({ clause: z.string(), passes: z.boolean() }))
+      .optional()
+      .openapi({
+        description: 'What each clause of the filter says of the event; absent when the log no longer has it.',
+      }),
+    deliveries: z.array(delivery).openapi({ description: 'Of this event, those sent again included; newest first.' }),
+  })
+  .openapi('Explanation')
 
 export const task = z
   .object({

@@ -2,12 +2,12 @@ import type { RelayEvent } from '../event.ts'
 import { compileFilter } from '../filter/filter.ts'
 import type { Keys } from '../keys.ts'
 import type { LogReader } from '../log/reader.ts'
-import { formatPosition, parsePosition } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import type { DeliveryState } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
-import { parseSnapshot, snapshotField, toSnapshotId } from './snapshot.ts'
+import { deliveryIds, readReach } from './reach.ts'
+import { toSnapshotId } from './snapshot.ts'
 import type { Webhook } from './webhook.ts'
 
 /** What a comparison of the ledger with log and filter found. */
@@ -35,46 +35,39 @@ const mostMissing = 100
  */
 export async function verifyLedger(
   deps: { redis: RedisClient; keys: Keys; reader: LogReader; ledger: Pick<Ledger, 'counts' | 'floor'> },
-  { id, start, filter, enabled }: Webhook,
+  webhook: Webhook,
 ): Promise<Verification> {
   const { redis, reader, ledger } = deps
-  const keys = createWebhookKeys(deps.keys)
-  const fields = ['position', `at:${id}`, `changed:${id}`, snapshotField(id)]
-  const [bounds, answer, floor] = await Promise.all([
-    reader.bounds(),
-    redis.call('HMGET', keys.dispatch, ...fields),
-    ledger.floor(id),
-  ])
-  const [position, follows, changed, snapshot] = answer as (string | null)[]
+  const { id, filter, enabled } = webhook
+  const { bounds, start, reached: to, changed, floor, told, until } = await readReach(deps, webhook)
   const { epoch, seal } = bounds
-  const [told = 0, until = 0] = (snapshot ?? '').split(' ').map(Number)
-  const isTelling = follows && parseSnapshot(follows) !== undefined
-  const reached = isTelling ? start : follows === 'live' ? position : follows
-  const to = Math.min(bounds.last, reached ? parsePosition(reached).seq : 0)
-  const began = parsePosition(start)
-  const since = Math.max(began.epoch === epoch ? began.seq : 0, Number(changed ?? 0), until)
-  const from = Math.min(to, Math.max(since, floor, bounds.first - 1, to - mostEvents))
+  const from = Math.min(to, Math.max(start, changed, until, floor, bounds.first - 1, to - mostEvents))
   const matches = compileFilter(filter)
   const missing: string[] = []
   let [events, matched] = [0, 0]
-  const { records } = keys.ledger(id)
+  const { records } = createWebhookKeys(deps.keys).ledger(id)
+  /** Of some deliveries, each with the ids that it may have, those of which there is no record. */
+  const findMissing = async (wanted: readonly string[][]) => {
+    const ids = wanted.flat()
+    if (ids.length === 0) return []
+    const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
+    const found = new Set(ids.filter((_, n) => stored[n] !== null))
+    return wanted.filter((each) => !each.some((one) => found.has(one))).map(([first = '']) => first)
+  }
   for (let at = from; at < to && enabled; ) {
     const page = (await reader.read(at, pageSize)).filter(({ seq }) => seq <= to)
     if (page.length === 0) break
     at = page.at(-1)?.seq ?? to
     events += page.length
-    const ids = page
+    const wanted = page
       .filter(({ json }) => matches(JSON.parse(json) as RelayEvent) !== undefined)
-      .map(({ seq }) => formatPosition({ epoch, seq }))
-    matched += ids.length
-    if (ids.length === 0) continue
-    const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
-    missing.push(...ids.filter((_, n) => stored[n] === null))
+      .map(({ seq }) => deliveryIds(bounds, seq))
+    matched += wanted.length
+    missing.push(...(await findMissing(wanted)))
   }
   for (let n = floor + 1; n <= told; n += pageSize) {
-    const ids = Array.from({ length: Math.min(pageSize, told - n + 1) }, (_, i) => toSnapshotId(n + i))
-    const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
-    missing.push(...ids.filter((_, i) => stored[i] === null))
+    const ids = Array.from({ length: Math.min(pageSize, told - n + 1) }, (_, i) => [toSnapshotId(n + i)])
+    missing.push(...(await findMissing(ids)))
   }
   const counts = await ledger.counts(id)
   const { accepted, ...ends } = counts

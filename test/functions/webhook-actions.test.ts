@@ -272,3 +272,51 @@ describe('the record of deliveries', () => {
     expect(await verify()).toMatchObject({ matched: 0, missing: [] })
   })
 })
+
+describe('GET /v1/webhooks/{id}/explain', () => {
+  it('names the clause that stopped an event, or what became of it', async () => {
+    const receiver = await receive((response) => response.writeHead(500).end())
+    const before = podEvent('before', 'Failed')
+    await stage.append(before)
+    const { id } = await create({ url: receiver.url, filter: { phase: 'Failed', namespace: 'shop' } })
+    const explain = async (event: string) =>
+      (await call('GET', `/${id}/explain?event=${encodeURIComponent(event)}`)).body
+    const [failed, running] = [podEvent('a', 'Failed'), podEvent('b')]
+    await stage.append(failed, running)
+    expect(await explain(failed.id)).toMatchObject({ verdict: 'not-yet', deliveries: [] })
+    stage.dispatcher()
+    const deliverer = stage.deliverer({ schedule: [0, 60_000] })
+    await until(async () => receiver.received.length === 1)
+    const pending = await until(async () => {
+      const { body } = await call('GET', `/${id}/explain?event=${encodeURIComponent(failed.id)}`)
+      return String(body.detail).includes('next attempt') && body
+    })
+    expect(pending).toMatchObject({
+      event: failed.id,
+      verdict: 'pending',
+      detail: expect.stringContaining('after 1 attempt: answered 500'),
+      deliveries: [{ eventId: failed.id, nextAttemptAt: expect.any(String) }],
+    })
+    expect(await explain(before.id)).toMatchObject({ verdict: 'before-start' })
+    expect(await explain(running.id)).toMatchObject({
+      verdict: 'filtered',
+      clauses: [
+        { clause: 'namespace', passes: true },
+        { clause: 'phase', passes: false },
+      ],
+      deliveries: [],
+    })
+    const { items = [] } = (await call('GET', `/${id}/deliveries`)).body
+    expect(await explain(String(items[0]?.id))).toMatchObject({ event: failed.id, verdict: 'pending' })
+    const { cursor } = (await call('GET', '')).body
+    expect(await explain(String(cursor))).toMatchObject({ event: running.id, verdict: 'filtered' })
+    await call('PATCH', `/${id}`, { filter: {} })
+    expect(await explain(running.id)).toMatchObject({ verdict: 'changed' })
+    await deliverer.stop()
+    await call('POST', `/${id}/disable`)
+    expect(await explain(podEvent('c').id).catch(() => ({}))).toMatchObject({ status: 404, field: 'event' })
+    expect(await explain(running.id)).toMatchObject({ verdict: 'turned-off' })
+    expect(await explain('x-1')).toMatchObject({ status: 400, field: 'event' })
+    expect((await call('GET', '/wh_x/explain?event=a/b')).status).toBe(404)
+  })
+})

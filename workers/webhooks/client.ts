@@ -22,6 +22,26 @@ export interface DeliveryView {
   nextAttemptAt?: string
 }
 
+/** What became of an event, as the API tells it. */
+export interface ExplanationView {
+  event: string
+  verdict: string
+  detail: string
+  clauses?: { clause: string; passes: boolean }[]
+  deliveries: DeliveryView[]
+}
+
+/** What a webhook would have been sent, as the API tells it. */
+export interface Rehearsal {
+  history: {
+    since: string
+    looked: number
+    matched: number
+    isComplete: boolean
+    latest: { time: string; type: string; subject: string; id: string }[]
+  }
+}
+
 export interface TaskView {
   id: string
   state: 'running' | 'done'

@@ -3,11 +3,13 @@ import { type Command, InvalidArgumentError } from 'commander'
 import {
   createWebhookClient,
   type DeliveryView,
+  type ExplanationView,
+  type Rehearsal,
   type TaskView,
   type WebhookClient,
   type WebhookView,
 } from './client.ts'
-import { renderDelivery, renderFields, renderWebhook } from './render.ts'
+import { renderDelivery, renderExplanation, renderFields, renderRehearsal, renderWebhook } from './render.ts'
 
 /** What the commands need from the process. */
 export interface WebhookCommandDeps {
@@ -39,7 +41,7 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
   const add = (
     usage: string,
     description: string,
-    run: (client: WebhookClient, argument: string, options: Options) => Promise<number>,
+    run: (client: WebhookClient, argument: string, options: Options, second: string) => Promise<number>,
   ) =>
     group
       .command(usage)
@@ -49,8 +51,8 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
       .action(async (...given: unknown[]) => {
         // Commander passes the arguments, then the options, then the command.
         const options = given.at(-2) as Options
-        const argument = given.length > 2 ? String(given[0] ?? '') : ''
-        done(await run(createWebhookClient(options.url ?? deps.url, deps.token), argument, options))
+        const [first = '', second = ''] = given.slice(0, -2).map((argument) => String(argument ?? ''))
+        done(await run(createWebhookClient(options.url ?? deps.url, deps.token), first, options, second))
       })
   const show = (answer: object, options: Options, text: () => string) => {
     print(options.json ? JSON.stringify(answer, null, 2) : text())
@@ -59,12 +61,17 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
   const tell = (answer: object, options: Options) => show(answer, options, () => renderFields({ ...answer }))
 
   add('add <endpoint>', 'register a webhook; its secret is told this once', async (client, url, options) => {
-    const { filter, from, ordering, description, signatures } = options
+    const { filter, from, ordering, description, signatures, dryRun } = options
     const body = { url, filter, from, ordering, description, signatures }
+    if (dryRun) {
+      const answer = await client.ask<Rehearsal>('POST', '?dryRun=true', body)
+      return show(answer, options, () => renderRehearsal(answer))
+    }
     return tell(await client.ask<object>('POST', '', body), options)
   })
     .option('-f, --filter <name=value>', 'such as phase.to=Failed; may be repeated', readFilter)
-    .option('--from <place>', 'the first event: now, start, a cursor or a time')
+    .option('--from <place>', 'the first event: now, start, state, a cursor or a time')
+    .option('--dry-run', 'check everything, register nothing, and tell what it would have been sent in the last hour')
     .option('--ordering <word>', 'none, object or latest')
     .option('--description <text>', 'for people')
     .option('--signatures <kinds...>', 'v1, v1a or both')
@@ -97,6 +104,11 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
       }
       await sleep(pollEvery)
     }
+  })
+
+  add('why <id> <event>', 'what became of an event, or why it was not sent', async (client, id, options, event) => {
+    const answer = await client.ask<ExplanationView>('GET', `/${id}/explain?event=${encodeURIComponent(event)}`)
+    return show(answer, options, () => renderExplanation(answer))
   })
 
   add('tail <id>', 'tell of deliveries as they happen, until Ctrl-C', async (client, id, options) => {

@@ -1,4 +1,4 @@
-import type { DeliveryView, WebhookView } from './client.ts'
+import type { DeliveryView, ExplanationView, Rehearsal, WebhookView } from './client.ts'
 
 /** One line about a webhook. */
 export function renderWebhook({ id, url, enabled, disabledReason, failingSince, filter }: WebhookView): string {
@@ -27,4 +27,18 @@ export function renderFields(fields: Readonly<Record<string, unknown>>): string 
 function renderFilter(filter: WebhookView['filter']): string {
   const clauses = Object.entries(filter).map(([name, value]) => `${name}=${[value].flat().join(',')}`)
   return clauses.length === 0 ? 'every event' : clauses.join(' ')
+}
+
+/** The verdict, what each clause says, and the deliveries that there were. */
+export function renderExplanation({ verdict, detail, clauses = [], deliveries }: ExplanationView): string {
+  const told = clauses.map(({ clause, passes }) => `  ${passes ? 'passes' : 'STOPS '}  ${clause}`)
+  return [`${verdict}: ${detail}`, ...told, ...deliveries.map(renderDelivery)].join('\n')
+}
+
+/** How much a webhook would have been sent, and the newest of it. */
+export function renderRehearsal({ history }: Rehearsal): string {
+  const { since, looked, matched, isComplete, latest } = history
+  const most = isComplete ? '' : ', the most that is looked at'
+  const events = latest.map(({ time, type, subject, id }) => `  ${time}  ${type}  ${subject}  ${id}`)
+  return [`${matched} of ${looked} events since ${since}${most}; nothing was registered.`, ...events].join('\n')
 }

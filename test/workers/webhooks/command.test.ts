@@ -72,6 +72,11 @@ it('registers, tests, tails, replays and verifies a webhook, and removes it', as
   expect((await relay(['replay', id, '--from', 'start', '-f', 'phase=Running'])).text).toBe(
     '1 deliveries added, 4 looked at.\n',
   )
+  const rehearsed = await relay(['add', receiver.url, '-f', 'phase=Running', '--dry-run'])
+  expect(rehearsed.text).toMatch(/^1 of 4 events since .*; nothing was registered\.\n.* shop\/b /)
+  expect((await relay(['list'])).text.split('\n')).toHaveLength(2)
+  const [failed] = (await stage.ledger.list(id, { limit: 1 })).map(({ event }) => event)
+  expect((await relay(['why', id, failed ?? ''])).text).toMatch(/^delivered: .*1 attempt\.\n {2}passes {2}namespace\n/)
   const verified = await relay(['verify'])
   expect(verified).toMatchObject({ code: 0, text: expect.stringContaining('3 of 4 events match, none missing') })
   expect((await relay(['show', id])).text).toContain('test/d-uid/')
