@@ -1,26 +1,24 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js'
+import { serialize } from '@marcbachmann/cel-js/serialize'
 import { invalid, RelayError } from '../errors.ts'
 import type { RelayEvent } from '../event.ts'
 import { readPrevious } from './previous.ts'
+import { listChildren, macros, type Prepare, takeApart, type Variables } from './where-parts.ts'
 
 /** True for the events that an expression picks. */
 export type Where = (event: RelayEvent) => boolean
 
 /** The longest expression, in characters: the text of an error is made from all of it. */
 const maxLength = 512
-/**
- * How many parts of an expression may fail at one event, those inside a macro counted once per element of a list of six. A
- * part that fails (a field that is not there) costs 2 µs, one that does not a tenth of that.
- */
-const maxCost = 30
+/** What an expression may cost at one event, in µs. */
+const maxCost = 20
 
-/** What elements of `changes` and `containers` may have. Absent ones read as null: in a list, failures would add up. */
+/** What elements of `changes` and `containers` may have: absent ones read as null. */
 const absent = {
   changes: { from: null, to: null, container: null, count: null, exitCode: null, signal: null, reason: null },
   containers: { kind: null, reason: null, exitCode: null, signal: null, last: null },
 }
 
-const macros = new Set(['exists', 'exists_one', 'all', 'filter', 'map'])
 const methods = new Set(['startsWith', 'endsWith', 'contains', 'lowerAscii', 'upperAscii', 'size', ...macros])
 const functions = new Set(['has', 'size', 'int', 'double', 'string', 'timestamp', 'duration', 'type', 'dyn'])
 
@@ -44,9 +42,11 @@ const evaluated = new Environment(options)
 
 /**
  * Compiles a CEL expression over `event`, its `data`, and `old`: what is known of the object before the change. An event at
- * which it fails, such as by a field that is not there, is not picked; `has(data.node)` asks first. In `data.changes` and `data.containers` an absent field is null.
+ * which it fails, such as by a field that is not there, is not picked; `has(data.node)` asks first. In `data.changes` and
+ * `data.containers` an absent field is null.
  *
- * What it may cost is bounded here: length, depth, macros not inside one another, no regular expressions.
+ * What it may cost at one event is bounded here, to 20 µs: by length and depth, no macros inside one another, no regular
+ * expressions, and by how often parts of it may fail for another reason than a field that is not there.
  * @see https://github.com/google/cel-spec/blob/master/doc/langdef.md
  * @throws RelayError `invalid` for what makes no sense, `unprocessable` for what is too costly.
  */
@@ -55,22 +55,23 @@ export function compileWhere(source: string, field = 'where'): Where {
     throw new RelayError('unprocessable', `${field}: at most ${maxLength} characters`, { field })
   }
   const parsed = refuseFaults(field, () => evaluated.parse(source))
-  const cost = weigh(parsed.ast, field, false)
-  if (cost > maxCost) {
-    throw new RelayError('unprocessable', `${field}: too costly (${cost} of at most ${maxCost}); simplify it`, {
-      field,
-    })
-  }
+  vet(parsed.ast, field, false)
   const { valid, type, error } = checked.check(source)
   if (!valid) throw refuse(field, error)
   if (type !== 'bool' && type !== 'dyn') throw invalid(field, `must be true or false, not a value of type ${type}`)
-  return (event) => evaluate(() => parsed(describe(event)))
+  const { cost, test } = takeApart(parsed.ast, prepare)
+  if (cost > maxCost) {
+    const message = `${field}: too costly, up to ${Math.ceil(cost)} µs at one event and at most ${maxCost}; simplify it, or compare fields with values of their own type`
+    throw new RelayError('unprocessable', message, { field })
+  }
+  return (event) => test(describe(event))
 }
 
-interface Variables {
-  event: RelayEvent
-  data: object
-  old: object
+const prepare: Prepare = (node, locals) => {
+  const environment = evaluated.clone()
+  for (const name of locals) environment.registerVariable(name, 'dyn')
+  const run = environment.parse(serialize(node))
+  return (variables, mayFail) => (mayFail ? evaluate(() => run(variables)) : run(variables))
 }
 
 /** What expressions see of an event, made once for all of them. */
@@ -93,51 +94,32 @@ function describe(event: RelayEvent): Variables {
   return variables
 }
 
-/** How many parts may fail at one event. */
-function weigh(node: ASTNode, field: string, isRepeated: boolean): number {
-  const add = (nodes: readonly ASTNode[], inside = isRepeated) =>
-    nodes.reduce((sum, child) => sum + weigh(child, field, inside), 0)
-  const own = isRepeated ? 6 : 1
-  switch (node.op) {
-    case 'value':
-    case 'id':
-      return 0
-    case '.':
-    case '.?':
-      return own + add([node.args[0]])
-    case 'call':
-      allow(functions, node.args[0], field, node)
-      return own + add(node.args[1])
-    case 'rcall': {
-      const [name, receiver, given] = node.args
-      allow(methods, name, field, node)
-      const isMacro = macros.has(name)
-      if (isMacro && isRepeated) {
-        throw new RelayError(
-          'unprocessable',
-          `${field}: ${name}() at character ${node.start + 1} is inside another macro`,
-          {
-            field,
-          },
-        )
-      }
-      return own + add([receiver]) + add(given, isRepeated || isMacro)
+/** Refuses what is not available, however deep. */
+function vet(node: ASTNode, field: string, isRepeated: boolean): void {
+  if (node.op === 'call') allow(functions, node.args[0], field, node)
+  let inside = isRepeated
+  if (node.op === 'rcall') {
+    const [name, , [variable]] = node.args
+    allow(methods, name, field, node)
+    if (macros.has(name)) {
+      vetMacro(node, variable, field, isRepeated)
+      inside = true
     }
-    case '!_':
-    case '-_':
-      return add([node.args])
-    case 'map':
-      return node.args.reduce((sum, [key, value]) => sum + add([key, value]), own)
-    case 'list':
-    case '||':
-    case '&&':
-    case '==':
-    case '!=':
-    case '?:':
-    case 'in':
-      return add(node.args)
-    default:
-      return own + add(node.args)
+  }
+  const receiver = node.op === 'rcall' ? node.args[1] : undefined
+  for (const child of listChildren(node)) vet(child, field, child === receiver ? isRepeated : inside)
+}
+
+function vetMacro(
+  { args: [name], start }: Extract<ASTNode, { op: 'rcall' }>,
+  variable: ASTNode | undefined,
+  field: string,
+  isRepeated: boolean,
+): void {
+  const place = `${name}() at character ${start + 1}`
+  if (isRepeated) throw new RelayError('unprocessable', `${field}: ${place} is inside another macro`, { field })
+  if (variable?.op === 'id' && evaluated.hasVariable(variable.args)) {
+    throw invalid(field, `the variable of ${place} hides "${variable.args}"; give it another name`)
   }
 }
 
@@ -150,15 +132,15 @@ function allow(names: ReadonlySet<string>, name: string, field: string, { start 
   )
 }
 
-/** Errors are the rule where fields are optional: without a stack each costs a tenth. */
-function evaluate(run: () => unknown): boolean {
+/** What fails is neither true nor false. Nobody reads its error, whose stack would be most of what it costs. */
+function evaluate(run: () => unknown): unknown {
   const errors = Error as { stackTraceLimit?: number }
   const before = errors.stackTraceLimit
   errors.stackTraceLimit = 0
   try {
-    return run() === true
+    return run()
   } catch (error) {
-    if (error instanceof Error && error.name === 'EvaluationError') return false
+    if (error instanceof Error && error.name === 'EvaluationError') return undefined
     throw error
   } finally {
     if (before !== undefined) errors.stackTraceLimit = before

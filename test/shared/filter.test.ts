@@ -224,7 +224,7 @@ describe('a CEL expression', () => {
     ['x'.repeat(513), 'at most 512', 422],
     ['('.repeat(30), 'maxDepth', 422],
     [Array(40).fill('data.x>1').join('||'), '', 422],
-    ['data.changes.all(c, c.a == 1 || c.b == 1 || c.c == 1 || c.d == 1 || c.e == 1)', 'too costly', 422],
+    ['data.changes.exists(c, c.count > c.from)', 'too costly', 422],
   ])('%j is refused when it is given', (text, message, status) => {
     const refusal = catchError(() => parseFilter({ where: text }))
     expect(refusal.message).toContain(message)
