@@ -1,5 +1,6 @@
 import { isCovered } from '../shared/access.ts'
 import type { LeaseData } from '../shared/lease.ts'
+import type { StoredObject } from '../shared/state.ts'
 import type { Caller } from './auth/authenticator.ts'
 import type { Services } from './services.ts'
 
@@ -16,51 +17,126 @@ export interface HolderHints {
   holderNode?: string
 }
 
-/** client-go's leader election: `<hostname>_<uuid>`, and the hostname of a Pod is its name. */
+/**
+ * Finds out which Pods and nodes hold Leases, one answer for each Lease, in order. Hints, since nothing keeps two things
+ * from having one name; the caller is told only of what they may see.
+ */
+export type ResolveHolders = (caller: Caller, leases: readonly HeldLease[]) => Promise<HolderHints[]>
+
+type HeldLease = Pick<LeaseData, 'namespace' | 'name' | 'holder' | 'owner'>
+type Pod = StoredObject<{ node?: string }>
+
+/** client-go's leader election: `<hostname>_<uuid>`, and the hostname of a Pod is its name, or its node's. */
 const election = /^(.+)_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const nodeLeases = 'kube-node-lease'
+/** In how many places one request looks for Pods that are in another namespace than the Lease. */
+const maxLookups = 5_000
+const maxNamespaces = 1_000
 
 /**
- * Finds out which Pods and nodes hold Leases, as far as an identity tells and the object is known: a Pod of that name in the
- * Lease's own namespace, or a node of that name. Hints, since nothing keeps two things from having one name.
- * @param caller who is told only of what they may see.
- * @returns one for each Lease, in order.
+ * Creates the resolver. A Pod in the Lease's own namespace comes first; in another one, it is told where the caller sees only
+ * one of that name.
  */
-export async function resolveHolders(
-  { state, resources, authenticator }: Pick<Services, 'state' | 'resources' | 'authenticator'>,
-  caller: Caller,
-  leases: readonly Pick<LeaseData, 'namespace' | 'holder' | 'owner'>[],
-): Promise<HolderHints[]> {
-  const names = leases.map(({ holder }) => (holder === null ? undefined : (election.exec(holder)?.[1] ?? holder)))
+export function createHolderResolver({
+  state,
+  resources,
+  authenticator,
+}: Pick<Services, 'state' | 'resources' | 'authenticator'>): ResolveHolders {
   const knows = (plural: string) => resources.some(({ group, resource }) => group === '' && resource === plural)
-  const find = async <Data>(plural: string, keyOf: (name: string, index: number) => string) => {
-    const keys = new Set(names.flatMap((name, index) => (name === undefined ? [] : [keyOf(name, index)])))
-    if (keys.size === 0 || !knows(plural)) return new Map<string, Data>()
-    const namespaces = new Set([...keys].map(namespaceOf))
-    const grants = authenticator.isNeeded
-      ? await authenticator.grant(caller, { resource: [plural], namespace: [...namespaces].filter(Boolean) })
-      : undefined
-    const visible = [...keys].filter((key) => grants === undefined || isCovered(grants, plural, namespaceOf(key)))
-    return new Map((await state.find<Data>(plural, visible)).map(({ key, data }) => [key, data]))
+
+  async function find(plural: string, keys: readonly string[]): Promise<Pod[]> {
+    return knows(plural) && keys.length > 0 ? state.find(plural, [...new Set(keys)]) : []
   }
-  const podKey = (name: string, index: number) => `${leases[index]?.namespace}/${name}`
-  const [pods, nodes] = await Promise.all([
-    find<{ node?: string }>('pods', podKey),
-    find('nodes', (name) => `/${name}`),
-  ])
-  return leases.map(({ namespace, holder, owner }, index) => {
-    const name = names[index]
-    if (name === undefined) return {}
-    const pod = pods.get(podKey(name, index))
-    if (pod !== undefined) {
-      const place = pod.node === undefined ? {} : { node: pod.node }
-      return { holderPod: { namespace, name, ...place }, ...(pod.node === undefined ? {} : { holderNode: pod.node }) }
-    }
-    // A kubelet's Lease is owned by its node.
-    const isNode = nodes.has(`/${name}`) || (owner?.kind === 'Node' && owner.name === holder)
-    return isNode ? { holderNode: name } : {}
-  })
+
+  /** The Pods of these names wherever they are. */
+  async function findAnywhere(names: readonly string[]): Promise<Pod[]> {
+    if (names.length === 0 || !knows('pods')) return []
+    const namespaces = await state.namespaces('pods', maxNamespaces)
+    const looked = [...new Set(names)].slice(0, Math.floor(maxLookups / Math.max(1, namespaces.length)))
+    return find(
+      'pods',
+      looked.flatMap((name) => namespaces.map((namespace) => `${namespace}/${name}`)),
+    )
+  }
+
+  async function keepVisible(caller: Caller, plural: string, found: readonly Pod[]): Promise<readonly Pod[]> {
+    if (!authenticator.isNeeded || found.length === 0) return found
+    const namespaces = [...new Set(found.map(({ key }) => namespaceOf(key)))]
+    const grants = await authenticator.grant(caller, { resource: [plural], namespace: namespaces.filter(Boolean) })
+    return found.filter(({ key }) => isCovered(grants, plural, namespaceOf(key)))
+  }
+
+  return async (caller, leases) => {
+    const holders = leases.map(readHolder)
+    const near = await find('pods', holders.flatMap(keysNearby))
+    const nearby = new Set(near.map(({ key }) => key))
+    const strangers = holders.filter((holder) => holder.isElected && !keysNearby(holder).some((key) => nearby.has(key)))
+    const [far, nodes] = await Promise.all([
+      findAnywhere(strangers.map(({ host }) => host)),
+      find(
+        'nodes',
+        holders.map(({ host }) => `/${host}`).filter((key) => key !== '/'),
+      ),
+    ])
+    const visible = await keepVisible(caller, 'pods', [...near, ...far])
+    const pods = new Map(visible.map((pod) => [pod.key, pod]))
+    const isFar = new Set(far.map(({ key }) => key))
+    const elsewhere = Map.groupBy(
+      [...pods.values()].filter(({ key }) => isFar.has(key)),
+      ({ key }) => nameOf(key),
+    )
+    const known = new Set((await keepVisible(caller, 'nodes', nodes)).map(({ key }) => nameOf(key)))
+    return holders.map((holder) => {
+      const pod = strangers.includes(holder) ? only(elsewhere.get(holder.host)) : findNearby(holder, pods)
+      if (pod !== undefined) return describePod(pod)
+      return known.has(holder.host) || holder.isNode ? { holderNode: holder.host } : {}
+    })
+  }
+}
+
+/** What an identity says by itself. */
+interface Holder {
+  lease: HeldLease
+  /** The name of a Pod or a node, perhaps; empty where nobody holds the Lease. */
+  host: string
+  isElected: boolean
+  /** The Lease is a kubelet's own. */
+  isNode: boolean
+}
+
+function readHolder(lease: HeldLease): Holder {
+  const { namespace, name, owner } = lease
+  const holder = lease.holder ?? ''
+  const elected = election.exec(holder)?.[1]
+  const isOwned = owner?.kind === 'Node' && owner.name === holder
+  const isNode = holder !== '' && (isOwned || (namespace === nodeLeases && name === holder))
+  return { lease, host: elected ?? holder, isElected: elected !== undefined, isNode }
+}
+
+/** The Pod of that name, and the one that a kubelet shows for a static Pod, `<name>-<node>`: kubeadm's control plane. */
+function keysNearby({ lease: { namespace, name }, host }: Holder): string[] {
+  return host === '' ? [] : [`${namespace}/${host}`, `${namespace}/${name}-${host}`]
+}
+
+function findNearby(holder: Holder, pods: ReadonlyMap<string, Pod>): Pod | undefined {
+  const [own = '', mirrored = ''] = keysNearby(holder)
+  const mirror = pods.get(mirrored)
+  return pods.get(own) ?? (mirror?.data.node === holder.host ? mirror : undefined)
+}
+
+function only(pods: readonly Pod[] | undefined): Pod | undefined {
+  return pods?.length === 1 ? pods[0] : undefined
+}
+
+function describePod({ key, data: { node } }: Pod): HolderHints {
+  const pod = { namespace: namespaceOf(key), name: nameOf(key) }
+  return node === undefined ? { holderPod: pod } : { holderPod: { ...pod, node }, holderNode: node }
 }
 
 function namespaceOf(key: string): string {
   return key.slice(0, key.indexOf('/'))
+}
+
+function nameOf(key: string): string {
+  return key.slice(key.indexOf('/') + 1)
 }

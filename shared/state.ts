@@ -1,5 +1,5 @@
 import type { Keys } from './keys.ts'
-import { pageScript } from './log/scripts.ts'
+import { namespacesScript, pageScript } from './log/scripts.ts'
 import type { Position } from './position.ts'
 import type { RedisClient } from './redis.ts'
 
@@ -36,6 +36,8 @@ export interface StateReader {
   page<Data>(resource: string, options: { namespace?: string; after?: string; limit: number }): Promise<StatePage<Data>>
   /** Several at once, by `<namespace>/<name>`; those that do not exist are left out. */
   find<Data>(resource: string, keys: readonly string[]): Promise<StoredObject<Data>[]>
+  /** The namespaces that there are objects in, in order of their keys. */
+  namespaces(resource: string, limit: number): Promise<string[]>
   /** The ended terms of a Lease that are kept, newest first. */
   terms<Term>(namespace: string, name: string): Promise<StoredTerm<Term>[]>
   /** The ended terms that an identity had, newest first. */
@@ -78,6 +80,9 @@ export function createStateReader(redis: RedisClient, keys: Keys): StateReader {
         const stored = answer[index]
         return typeof stored === 'string' ? [parseStored<Data>(key, stored)] : []
       })
+    },
+    async namespaces(resource, limit) {
+      return (await namespacesScript.run(redis, [keys.index(resource)], [limit])) as string[]
     },
     terms: <Term>(namespace: string, name: string) => readTerms<Term>(redis, keys.terms(`${namespace}/${name}`)),
     heldTerms: <Term>(holder: string) => readTerms<Term>(redis, keys.heldTerms(holder)),

@@ -3,7 +3,7 @@ import { RelayError } from '../../shared/errors.ts'
 import type { EndedTerm, LeaseData } from '../../shared/lease.ts'
 import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
-import { resolveHolders } from '../holder-hints.ts'
+import { createHolderResolver } from '../holder-hints.ts'
 import { viewLease } from '../lease-view.ts'
 import { readHead } from '../listing.ts'
 import { describeProblems } from '../schemas/common.ts'
@@ -32,6 +32,7 @@ const holdsLimit = 1_000
 /** `GET /v1/holders/{identity}`: what one identity holds and held. */
 export function mountHolders(app: OpenAPIHono<AppEnv>, services: Services): void {
   const { state, reader } = services
+  const resolveHolders = createHolderResolver(services)
   app.use('/v1/holders/*', ...revalidate)
   app.openapi(holderRoute, async (c) => {
     const { identity } = c.req.valid('param')
@@ -42,7 +43,7 @@ export function mountHolders(app: OpenAPIHono<AppEnv>, services: Services): void
       throw new RelayError('not_found', `${JSON.stringify(identity)} holds no Lease, and held none that is remembered.`)
     }
     const held = (await state.find<LeaseData>(leases, keys)).map(({ data }) => data)
-    const hints = await resolveHolders(services, c.get('caller'), held)
+    const hints = await resolveHolders(c.get('caller'), held)
     const holds = held.map((data, index) => ({ ...viewLease(data), ...hints[index] }))
     const { items, next } = pageTerms(undefined, ended, { ...query, ...readSpan(query) })
     return c.json({ identity, holds, held: items, ...(next === undefined ? {} : { next }), cursor }, 200)

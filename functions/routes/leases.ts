@@ -3,7 +3,7 @@ import { RelayError } from '../../shared/errors.ts'
 import type { EndedTerm, LeaseData, OpenTerm } from '../../shared/lease.ts'
 import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
-import { resolveHolders } from '../holder-hints.ts'
+import { createHolderResolver } from '../holder-hints.ts'
 import { type Span, selectTerms, summarizeTerms, viewLease } from '../lease-view.ts'
 import { listObjects, readHead } from '../listing.ts'
 import { describeProblems } from '../schemas/common.ts'
@@ -62,6 +62,7 @@ const holdersRoute = createRoute({
 /** `GET /v1/leases`: who holds what, and who did. */
 export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void {
   const { state, reader, now } = services
+  const resolveHolders = createHolderResolver(services)
   app.use('/v1/leases/*', ...revalidate)
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query')
@@ -69,14 +70,14 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
     const accepts = ({ holder, expired }: LeaseData) =>
       (holders?.has(holder) ?? true) && (query.expired === undefined || query.expired === expired)
     const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts)
-    const hints = await resolveHolders(services, c.get('caller'), items)
+    const hints = await resolveHolders(c.get('caller'), items)
     return c.json({ items: items.map((item, index) => ({ ...viewLease(item), ...hints[index] })), ...rest }, 200)
   })
   app.openapi(getRoute, async (c) => {
     const { namespace, name } = c.req.valid('param')
     const found = await state.get<LeaseData>(leases, namespace, name)
     if (found === undefined) throw new RelayError('not_found', `There is no Lease ${namespace}/${name}.`)
-    const [hints] = await resolveHolders(services, c.get('caller'), [found.data])
+    const [hints] = await resolveHolders(c.get('caller'), [found.data])
     return c.json({ ...viewLease(found.data), ...hints }, 200)
   })
   app.openapi(holdersRoute, async (c) => {

@@ -56,7 +56,10 @@ export const lease = z
     holderPod: z
       .object({ namespace: z.string(), name: z.string(), node: z.string().optional() })
       .optional()
-      .openapi({ description: 'The known Pod that the identity is named after, such as `<pod>_<uuid>`.' }),
+      .openapi({
+        description:
+          'The known Pod that the identity is named after, such as `<pod>_<uuid>`; in another namespace where only one has the name.',
+      }),
     holderNode: z.string().optional().openapi({ description: 'The node of that Pod, or that the identity names.' }),
   })
   .openapi('Lease')

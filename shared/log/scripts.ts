@@ -61,7 +61,7 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  * subtraction, and the first one to keep is found by halving.
  * KEYS meta, log, feed, objects, index, holds, term lists…
  * ARGV fence, epoch, batch number, resourceVersion, feed's note, newest entry seen, entries to keep, bytes to keep, oldest
- *   time to keep, then operations: E event | S key record | D key | H hold |
+ *   time to keep, then operations: E event | S key record | P key number-of-event bytes | D key | H hold |
  *   T number-of-two-lists term keep keep-ms oldest-end hold
  * Answers `ok|duplicate first-seq last-seq`, `fenced`, `epoch` or `conflict`.
  */
@@ -79,6 +79,11 @@ local seq = tonumber(meta[2] or '0')
 if seq < tonumber(ARGV[6]) then return {'conflict'} end
 local from = seq + 1
 local bytes = tonumber(meta[5] or '0')
+local function put(key, record)
+  if redis.call('HSET', KEYS[4], key, string.format('%.0f ', seq) .. record) == 1 then
+    redis.call('ZADD', KEYS[5], 0, key)
+  end
+end
 local i = 10
 while ARGV[i] do
   local op = ARGV[i]
@@ -88,10 +93,13 @@ while ARGV[i] do
     bytes = bytes + #ARGV[i + 1]
     i = i + 2
   elseif op == 'S' then
-    if redis.call('HSET', KEYS[4], ARGV[i + 1], string.format('%.0f ', seq) .. ARGV[i + 2]) == 1 then
-      redis.call('ZADD', KEYS[5], 0, ARGV[i + 1])
-    end
+    put(ARGV[i + 1], ARGV[i + 2])
     i = i + 3
+  elseif op == 'P' then
+    local json = ARGV[tonumber(ARGV[i + 2])]
+    local _, at = string.find(json, '"data":', 1, true)
+    put(ARGV[i + 1], string.sub(json, at + 1, at + ARGV[i + 3] - 1) .. '}')
+    i = i + 4
   elseif op == 'D' then
     redis.call('HDEL', KEYS[4], ARGV[i + 1])
     redis.call('ZREM', KEYS[5], ARGV[i + 1])
@@ -187,4 +195,17 @@ if #keys > 0 then
   end
 end
 return answer
+`)
+
+/** The namespaces that a resource has objects in, by leaps over all of one. KEYS index. ARGV limit. */
+export const namespacesScript = createScript(`
+local found, from = {}, '-'
+while #found < tonumber(ARGV[1]) do
+  local key = redis.call('ZRANGEBYLEX', KEYS[1], from, '+', 'LIMIT', 0, 1)[1]
+  if not key then break end
+  local namespace = string.match(key, '^[^/]*')
+  found[#found + 1] = namespace
+  from = '[' .. namespace .. '0'
+end
+return found
 `)

@@ -1,11 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createApiKeyStore } from '../../shared/api-key.ts'
 import type { EndedTerm, OpenTerm } from '../../shared/lease.ts'
-import { keys, type SampleWriter, type Serving, startServing } from './serving.ts'
+import { type SampleWriter, type Serving, startServing } from './serving.ts'
 
 let serving: Serving
 let leases: SampleWriter
-let pods: SampleWriter
 const start = Date.parse('2026-01-01T00:00:00Z')
 const at = (seconds: number) => new Date(start + seconds * 1000).toISOString()
 const keep = { count: 500, ms: 10_000 * 86_400_000 }
@@ -14,7 +12,6 @@ const now = at(10_000)
 beforeAll(async () => {
   serving = await startServing({ now: () => new Date(now) })
   leases = await serving.createWriter('leases')
-  pods = await serving.createWriter('pods')
 })
 
 afterAll(() => serving.stop())
@@ -153,71 +150,29 @@ describe('current leases', () => {
     expect(await get('/v1/leases?expired=maybe')).toMatchObject({ status: 400, body: { field: 'expired' } })
   })
 
-  it('name the pod and the node of a holder where they are known', async () => {
-    const uuid = '0b6fd2b6-7ac2-4bba-a4a0-4b5b7a1f5a52'
-    await pods.append({ name: 'ledger-0', node: 'node-7' })
-    await hold('ledger', { holder: `ledger-0_${uuid}`, from: at(0), began: 'acquired', renewals: 0 })
-    await hold('ghost', { holder: `gone-1_${uuid}`, from: at(0), began: 'acquired', renewals: 0 })
-    await hold(
-      'kubelet',
-      { holder: 'node-9', from: at(0), began: 'acquired', renewals: 0 },
-      {
-        owner: { kind: 'Node', name: 'node-9', uid: 'n' },
-      },
-    )
-    expect((await get('/v1/leases/shop/ledger')).body).toMatchObject({
-      holderPod: { namespace: 'shop', name: 'ledger-0', node: 'node-7' },
-      holderNode: 'node-7',
-    })
-    const ghost = (await get('/v1/leases/shop/ghost')).body
-    expect([ghost.holderPod, ghost.holderNode]).toEqual([undefined, undefined])
-    const listed = (await get('/v1/leases?name=kubelet,ledger')).body.items
-    expect(listed.map(({ holderNode }: { holderNode: string }) => holderNode)).toEqual(['node-9', 'node-7'])
-  })
-
   it('are cached for a moment, and asked for again by their ETag', async () => {
-    const first = await get('/v1/leases/shop/ledger')
+    const first = await get('/v1/leases/shop/leader')
     expect(first.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=5')
     const etag = first.headers.get('etag') ?? ''
     expect(etag).toMatch(/^"[0-9a-f]+"$/)
-    const same = await get('/v1/leases/shop/ledger', { 'if-none-match': etag })
+    const same = await get('/v1/leases/shop/leader', { 'if-none-match': etag })
     expect([same.status, same.body, same.headers.get('etag')]).toEqual([304, undefined, etag])
     // A renewal moves the state on, though it is no event.
     await leases.operate([
-      { op: 'set', key: 'shop/ledger', record: JSON.stringify({ ...first.body, renewed: at(9_000), labels: {} }) },
+      { op: 'set', key: 'shop/leader', record: JSON.stringify({ ...first.body, renewed: at(9_000), labels: {} }) },
     ])
-    expect(await get('/v1/leases/shop/ledger', { 'if-none-match': etag })).toMatchObject({ status: 200 })
+    expect(await get('/v1/leases/shop/leader', { 'if-none-match': etag })).toMatchObject({ status: 200 })
     for (const path of ['/v1/leases', '/v1/leases/shop/leader/holders', '/v1/holders/me']) {
       expect((await get(path)).headers.get('etag')).toBeTruthy()
     }
   })
 
   it('are for the one who asked alone where credentials were sent, and refusals are not kept', async () => {
-    const mine = await get('/v1/leases/shop/ledger', { authorization: 'Bearer x' })
+    const mine = await get('/v1/leases/shop/leader', { authorization: 'Bearer x' })
     expect(mine.headers.get('cache-control')).toBe('private, no-cache')
     expect(mine.headers.get('vary')).toContain('authorization')
     expect((await get('/v1/leases/shop/nope')).headers.get('cache-control')).toBe('no-store')
   })
-})
-
-it('tells whoever may see Leases and no Pods nothing about Pods', async () => {
-  const guarded = await startServing({ auth: { mode: 'keys' } })
-  const store = createApiKeyStore(guarded.client, keys)
-  const createKey = async (resources: string[]) => {
-    const grants = [{ namespaces: ['shop'], resources }]
-    return (await store.create({ tenant: 't', grants, actions: ['read'], createdAt: now })).key
-  }
-  await (await guarded.createWriter('pods')).append({ name: 'ledger-0', node: 'node-7' })
-  await (await guarded.createWriter('leases')).append({ name: 'ledger', holder: 'ledger-0', expired: false })
-  const read = async (key: string) => {
-    const answer = await fetch(`${guarded.url}/v1/leases/shop/ledger`, { headers: { authorization: `Bearer ${key}` } })
-    return (await answer.json()) as { holderPod?: object }
-  }
-  expect((await read(await createKey(['leases', 'pods']))).holderPod).toMatchObject({ name: 'ledger-0' })
-  const narrow = await read(await createKey(['leases']))
-  expect(narrow).toMatchObject({ holder: 'ledger-0' })
-  expect(JSON.stringify(narrow)).not.toMatch(/holderPod|node-7/)
-  await guarded.stop()
 })
 
 it('is described in the OpenAPI document', async () => {
