@@ -147,7 +147,8 @@ function connectForTail(url: string, log: Logger): Connection {
   return { redis, close: () => redis.disconnect() }
 }
 
-async function readPage(): Promise<PageFiles> {
+/** Reads the page's files. */
+export async function readPage(): Promise<PageFiles> {
   const read = async (name: PageFile) => [name, await readFile(new URL(`page/${name}`, import.meta.url), 'utf8')]
   const files = await Promise.all((Object.keys(pageTypes) as PageFile[]).map(read))
   return Object.fromEntries(files)

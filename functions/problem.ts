@@ -18,6 +18,7 @@ const titles: Readonly<Record<Code, string>> = {
   unsupported: 'The body has an unsupported type',
   unprocessable: 'The request asks for too much',
   too_many: 'Too many requests',
+  unimplemented: 'Not available here',
   unavailable: 'Not available at the moment',
   method_not_allowed: 'The method is not allowed here',
   internal: 'Something went wrong',
@@ -101,7 +102,8 @@ export function hideFailures(redis: RedisClient, log: Logger): RedisClient {
   }
 }
 
-function answerError({ code, status, message, details }: RelayError): Response {
+/** Answers an error of ours. */
+export function answerError({ code, status, message, details }: RelayError): Response {
   const { retryAfter, ...extra } = details
   return answerProblem(code, status, message, extra, retryAfter === undefined ? {} : { 'retry-after': `${retryAfter}` })
 }

@@ -11,6 +11,7 @@ const statuses = {
   unsupported: 415,
   unprocessable: 422,
   too_many: 429,
+  unimplemented: 501,
   unavailable: 503,
 } as const
 

@@ -83,7 +83,12 @@ export async function startServing(more: Parameters<typeof startServe>[2] = {}):
   }
 }
 
-async function createWriter(redis: Redis, resource: 'pods' | 'leases', keepEntries: number): Promise<SampleWriter> {
+/** A writer on a connection of one's own. */
+export async function createWriter(
+  redis: Redis,
+  resource: 'pods' | 'leases',
+  keepEntries: number,
+): Promise<SampleWriter> {
   const writer = createLogWriter({ redis, keys, feed: resource, resource: stored[resource], keepEntries })
   const claim = async (): Promise<Claim> => {
     const answer = await writer.claim('test', 3_600_000)

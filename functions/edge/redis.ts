@@ -1,0 +1,83 @@
+import { Redis } from 'ioredis'
+import { createPollingClient } from '../../shared/redis/polling.ts'
+import { createRestClient } from '../../shared/redis/rest.ts'
+import type { RedisClient } from '../../shared/redis.ts'
+import type { Logger } from '../../shared/role.ts'
+import type { Connection } from '../streams/tail.ts'
+
+/** What a Worker can connect to. A cluster or sentinels it cannot: it does not see the addresses that they tell. */
+export const redisForms = /^(rediss?|https?):\/\/[^/]/
+
+/** How a hub reaches Redis. */
+export interface EdgeRedis {
+  /** For short commands. Connected while it is used. */
+  readonly redis: RedisClient
+  /** Opens another connection, for reads that wait. */
+  connect(): Connection
+}
+
+/**
+ * Connects by what the address says: over TCP, or by HTTP with a token.
+ * @param options.rest how long the connection for commands stays open unused, in ms.
+ */
+export function reachRedis(url: string, options: { token?: string | undefined; rest: number; log: Logger }): EdgeRedis {
+  const { token = '', rest, log } = options
+  if (/^https?:/.test(url)) {
+    const redis = createRestClient({ url, token, timeout: commandTimeout })
+    return {
+      redis,
+      connect() {
+        const ending = new AbortController()
+        return { redis: createPollingClient(redis, ending.signal), close: () => ending.abort() }
+      },
+    }
+  }
+  const open = (connectionName: string): Connection => {
+    const redis = new Redis(url, {
+      connectionName,
+      maxRetriesPerRequest: 0,
+      commandTimeout,
+      connectTimeout: commandTimeout,
+      retryStrategy: () => null,
+    })
+    redis.on('error', (error: Error) => log.debug({ err: error }, 'a connection to Redis failed'))
+    return { redis, close: () => redis.disconnect() }
+  }
+  return { redis: createDormantClient(() => open('relay-serve'), rest), connect: () => open('relay-tail') }
+}
+
+/** Longer than reads of the tail block, in ms. */
+const commandTimeout = 5_000
+
+/**
+ * Creates a client whose connection is opened by the first command and closed some time after the last, so that an object
+ * that nobody uses can be put to sleep. A command that fails ends the connection, and the next one opens another.
+ */
+export function createDormantClient(open: () => Connection, rest: number): RedisClient {
+  let connection: Connection | undefined
+  let busy = 0
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const close = (which: Connection | undefined) => {
+    if (which === undefined || which !== connection) return
+    connection = undefined
+    which.close()
+  }
+  return {
+    async call(command, ...args) {
+      clearTimeout(timer)
+      busy++
+      connection ??= open()
+      const used = connection
+      try {
+        return await used.redis.call(command, ...args)
+      } catch (error) {
+        // What Redis itself refuses says nothing about the connection.
+        if (!(error instanceof Error && error.name === 'ReplyError')) close(used)
+        throw error
+      } finally {
+        busy--
+        if (busy === 0) timer = setTimeout(() => close(connection), rest)
+      }
+    },
+  }
+}
