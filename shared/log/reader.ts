@@ -27,7 +27,7 @@ export interface Bounds {
 
 /** What following the log yields: the next entries, in order and without a gap, or that the place is no longer there. */
 export type LogStep =
-  /** Their epoch may be another than that of the position before: the log moved, and lost nothing that was seen. */
+  /** Their epoch may be another than that of the entries before: the log moved, and lost nothing that was seen. */
   | { type: 'entries'; epoch: string; entries: LogEntry[]; seal: CursorSeal }
   /** Nothing new for a while; everything up to `position` was seen. */
   | { type: 'idle'; position: Position }
@@ -106,14 +106,14 @@ export async function* followLog(
   const readBounds = createBoundsReader(redis, keys)
   let position = from
   while (!signal.aborted) {
-    // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries, and a
-    // new epoch is noticed with the first read from it.
+    // One round trip: the reads are pipelined. Bounds come second, so that they are never older than the entries.
     const [answer, bounds] = await Promise.all([
       redis.call('XREAD', 'COUNT', limit, 'BLOCK', block, 'STREAMS', keys.log, `${position.seq}-0`),
       readBounds(),
     ])
     if (signal.aborted) return
-    const entries = toEntries(entriesOf(answer))
+    const read = toEntries(entriesOf(answer))
+    const entries = isOfOneServer(position, read, bounds) ? read : []
     const first = entries[0]
     // What was trimmed after the read has been read all the same.
     const kept = first === undefined ? bounds : { ...bounds, first: first.seq }
@@ -129,6 +129,15 @@ export async function* followLog(
       yield { type: 'entries', epoch: bounds.epoch, entries, seal: bounds.seal }
     }
   }
+}
+
+/**
+ * True where entries surely are of the life of the log that the bounds tell of. A client that loses its connection between
+ * the two answers sends the second command again, to whichever server is the master then: the entries may be ones that it
+ * never had. Entries that are in doubt are dropped, and read again from there.
+ */
+function isOfOneServer(position: Position, entries: readonly LogEntry[], { epoch, last }: Bounds): boolean {
+  return position.epoch === epoch && (entries.at(-1)?.seq ?? 0) <= last
 }
 
 /**

@@ -38,7 +38,11 @@ const routes: [string, string, (cursor: string) => Ask][] = [
     'continue',
     (cursor) => ({ path: `/v1/pods?continue=${btoa(`${cursor} shop/a`).replaceAll('=', '')}` }),
   ],
-  ['a webhook', 'from', (from) => ({ path: '/v1/webhooks', body: { url: 'http://127.0.0.1:9/', filter: {}, from } })],
+  [
+    'a webhook',
+    'from',
+    (from) => ({ path: '/v1/webhooks', body: { url: 'http://127.0.0.1:9000/', filter: {}, from } }),
+  ],
 ]
 
 test.each(routes)('%s takes a cursor that was given, and refuses one that was made up', async (_, field, toAsk) => {
@@ -53,7 +57,7 @@ test.each(routes)('%s takes a cursor that was given, and refuses one that was ma
     return { status: response.status, text }
   }
   const cursor = await readNext()
-  expect((await ask(cursor)).status).toBeLessThan(300)
+  expect(await ask(cursor)).toMatchObject({ text: '' })
   const refused = await ask(forge(cursor))
   expect(refused.status).toBe(400)
   expect(JSON.parse(refused.text)).toMatchObject({ field })
