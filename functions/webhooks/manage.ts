@@ -57,15 +57,15 @@ const removeRoute = createRoute({
 
 /** Lists, changes and removes webhooks. */
 export function mountManagement(app: OpenAPIHono, context: WebhookContext): void {
-  const { policy, reader, store, health, box } = context
+  const { policy, reader, store, health, box, now } = context
 
   app.openapi(listRoute, async (c) => {
     const { limit, continue: after = '' } = c.req.valid('query')
     const cursor = await readHead(reader)
     const [all, conditions] = await Promise.all([store.all(), health.all()])
     // Set by the guard where callers are known: each sees their own.
-    const owns = (c as Context as Context<AppEnv>).get('ownsWebhook')
-    const rest = all.filter(({ id }) => id > after && (owns?.(id) ?? true))
+    const owner = (c as Context as Context<AppEnv>).get('owner')
+    const rest = all.filter(({ id, owner: of }) => id > after && (owner === undefined || of?.tenant === owner.tenant))
     const page = rest.slice(0, limit).map((webhook) => viewWebhook(reader, webhook, conditions.get(webhook.id)))
     const items = await Promise.all(page)
     const last = items.at(-1)
@@ -93,7 +93,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
         fields,
         headers: ___,
         ...rest
-      } = input.enabled === undefined ? current : switchWebhook(current, input.enabled)
+      } = input.enabled === undefined ? current : switchWebhook(current, input.enabled, { at: now().getTime() })
       return {
         ...rest,
         ...(url === undefined ? {} : { url }),

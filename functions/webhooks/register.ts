@@ -75,9 +75,9 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     // The schema of events describes what the log holds.
     if (c.req.valid('query').dryRun) return c.json((await rehearse(input)) as z.infer<typeof rehearsal>, 200)
     // Set where callers are known.
-    const caller = (c as Context as Context<AppEnv>).get('caller')
+    const owner = (c as Context as Context<AppEnv>).get('owner')
     const key = c.req.valid('header')['idempotency-key']
-    const once = createOnce(context, { key, caller: caller?.tenant, input })
+    const once = createOnce(context, { key, caller: owner?.tenant, input })
     const known = await once.find()
     const before = known === undefined ? undefined : await store.get(known)
     if (before !== undefined) return c.json(await answer(before), 201, { location: `/v1/webhooks/${before.id}` })
@@ -86,6 +86,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     const created: Webhook = {
       id,
       ...parts,
+      ...(owner === undefined ? {} : { owner }),
       ...(input.headers === undefined ? {} : { headers: await sealHeaders(box, id, input.headers) }),
       createdAt: now().toISOString(),
       secrets: await createSecrets(box, id, input.signatures),

@@ -142,9 +142,10 @@ const webhookFields = {
   description: z.string().optional(),
   enabled: z.boolean(),
   disabledReason: z.enum(disabledReasons).optional().openapi({
-    description: 'Why the relay turned it off: `gone`, it answered 410; `failing`, it took nothing for days.',
+    description:
+      'Why the relay turned it off: `gone`, it answered 410; `failing`, it took nothing for days; `forbidden`, its owner may not see what it is sent.',
   }),
-  disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When the relay turned it off.' }),
+  disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When it was turned off.' }),
   ordering: ordering.optional(),
   schedule: z.array(z.number()).optional(),
   fields: z.array(z.string()).optional(),
@@ -200,8 +201,10 @@ export const enabledWebhook = z
     ...webhookFields,
     recoverSince: z.string().optional().openapi({
       format: 'date-time',
-      description: 'When it began to fail: what to give to `recover` to have sent what was not taken since.',
+      description:
+        'When it began to fail, or was turned off: what to give to `recover`, to have what ended since then sent.',
     }),
+    recoverable: z.int().openapi({ description: 'How many deliveries that would send.' }),
   })
   .openapi('EnabledWebhook')
 

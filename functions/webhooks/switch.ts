@@ -32,20 +32,31 @@ const disableRoute = createRoute({
 })
 
 /** Turns webhooks on and off. */
-export function mountSwitches(app: OpenAPIHono, { reader, store, health }: WebhookContext): void {
+export function mountSwitches(app: OpenAPIHono, { reader, store, ledger, health, now }: WebhookContext): void {
   app.openapi(enableRoute, async (c) => {
     const { id } = c.req.valid('param')
     const failingSince = (await health.all()).get(id)?.failingSince
-    const changed = await store.update(id, (current) => switchWebhook(current, true))
+    let disabledAt: string | undefined
+    const changed = await store.update(id, (current) => {
+      disabledAt = current.disabledAt
+      return switchWebhook(current, true, { at: now().getTime() })
+    })
     if (changed === undefined) throw missing(id)
     await health.recover(id)
-    const recover = failingSince === undefined ? {} : { recoverSince: toTime(failingSince) }
+    const since = Math.min(
+      failingSince ?? Number.POSITIVE_INFINITY,
+      Date.parse(disabledAt ?? '') || Number.POSITIVE_INFINITY,
+    )
+    const recoverable = Number.isFinite(since) ? await ledger.countFailed(id, since) : 0
+    const recover = { recoverable, ...(recoverable === 0 ? {} : { recoverSince: toTime(since) }) }
     return c.json({ ...(await viewWebhook(reader, changed)), ...recover }, 200)
   })
 
   app.openapi(disableRoute, async (c) => {
     const { id } = c.req.valid('param')
-    const changed = await store.update(id, (current) => (current.enabled ? switchWebhook(current, false) : current))
+    const changed = await store.update(id, (current) =>
+      current.enabled ? switchWebhook(current, false, { at: now().getTime() }) : current,
+    )
     if (changed === undefined) throw missing(id)
     return c.json(await viewWebhook(reader, changed), 200)
   })

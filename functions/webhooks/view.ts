@@ -8,7 +8,7 @@ import type { Webhook } from '../../shared/webhook/webhook.ts'
 /** What anybody may see of a webhook: neither its secrets nor what it sends in headers. */
 export async function viewWebhook(
   reader: Pick<LogReader, 'toCursor'>,
-  { secrets: _, headers, schedule, state, start, ...rest }: Webhook,
+  { secrets: _, owner: __, headers, schedule, state, start, ...rest }: Webhook,
   health: Health = {},
 ) {
   const { failingSince, pausedUntil } = health

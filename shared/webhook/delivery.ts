@@ -5,6 +5,9 @@
  */
 export const deliveryStates = ['pending', 'delivered', 'dead', 'disabled', 'skipped', 'superseded'] as const
 
+/** Ends that can be recovered: the endpoint might have taken it, had it been better or turned on. */
+export const failedStates = ['dead', 'disabled'] as const
+
 export type DeliveryState = (typeof deliveryStates)[number]
 
 /**

@@ -1,7 +1,7 @@
 import type { Keys } from '../keys.ts'
 import { parsePosition } from '../position.ts'
 import { type RedisClient, toRecord } from '../redis.ts'
-import { type Delivery, type DeliveryState, deliveryStates, parseDelivery } from './delivery.ts'
+import { type Delivery, type DeliveryState, deliveryStates, failedStates, parseDelivery } from './delivery.ts'
 import { createWebhookKeys } from './keys.ts'
 import { countScript } from './scripts.ts'
 
@@ -37,14 +37,19 @@ export interface Ledger {
   get(webhook: string, id: string): Promise<ListedDelivery | undefined>
   /** The number of the last event up to which ended deliveries may have been dropped for newer ones; 0 if none was. */
   floor(webhook: string): Promise<number>
+  /** How many of those that are kept ended since then (ms since 1970) without being delivered, and can be recovered. */
+  countFailed(webhook: string, since: number): Promise<number>
   /** How many were ever accepted and came to each end; `pending` is what waits now. */
   counts(webhook: string): Promise<Record<'accepted' | DeliveryState, number>>
 }
 
 const longestSearch = 5000
 
+/** Ended deliveries that are kept, per webhook and end state. */
+export const keepEnded = 10_000
+
 /** Creates the ledger. Of each webhook and end state the newest `keep` deliveries are kept, of pending ones all. */
-export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_000): Ledger {
+export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = keepEnded): Ledger {
   const keys = createWebhookKeys(clusterKeys)
   return {
     async list(webhook, { state, before, limit }) {
@@ -97,6 +102,21 @@ export function createLedger(redis: RedisClient, clusterKeys: Keys, keep = 10_00
         return oldest === undefined ? 0 : parsePosition(oldest).seq
       })
       return Math.max(...(await Promise.all(full)))
+    },
+    async countFailed(webhook, since) {
+      const { records, states } = keys.ledger(webhook)
+      const events = new Set<string>()
+      for (const state of failedStates) {
+        const ids = (await redis.call('ZRANGE', states[state], 0, -1)) as string[]
+        for (let i = 0; i < ids.length; i += 1000) {
+          const stored = (await redis.call('HMGET', records, ...ids.slice(i, i + 1000))) as (string | null)[]
+          for (const text of stored) {
+            const delivery = text ? parseDelivery(text) : undefined
+            if ((delivery?.endedAt ?? 0) >= since) events.add(delivery?.event ?? '')
+          }
+        }
+      }
+      return events.size
     },
     async counts(webhook) {
       const { counts, states } = keys.ledger(webhook)

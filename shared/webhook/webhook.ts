@@ -1,3 +1,4 @@
+import type { Grant } from '../access.ts'
 import type { Filter } from '../filter/filter.ts'
 import type { NamedResource } from '../state-event.ts'
 
@@ -9,8 +10,11 @@ export interface StoredSecret {
   publicKey?: string
 }
 
-/** Why the relay itself turned an endpoint off: `gone` it answered 410, `failing` it took nothing for days. */
-export const disabledReasons = ['gone', 'failing'] as const
+/**
+ * Why the relay itself turned an endpoint off: `gone` it answered 410, `failing` it took nothing for days, `forbidden` its
+ * owner may no longer see what it is sent.
+ */
+export const disabledReasons = ['gone', 'failing', 'forbidden'] as const
 
 export type DisabledReason = (typeof disabledReasons)[number]
 
@@ -22,15 +26,26 @@ export const orderings = ['none', 'object', 'latest'] as const
 
 export type Ordering = (typeof orderings)[number]
 
+/** Who registered a webhook: what it takes to ask again what they may see. Holds no credential. */
+export interface Owner {
+  tenant: string
+  /** What they might see then, where it cannot be asked again. */
+  grants?: readonly Grant[]
+  /** The way's own by which they are known. */
+  proof?: unknown
+}
+
 /** An endpoint and what it wants, as the record in Redis holds it. */
 export interface Webhook {
   id: string
   url: string
   filter: Filter
+  /** Absent where nobody was asked who they are. */
+  owner?: Owner
   description?: string
   enabled: boolean
   disabledReason?: DisabledReason
-  /** RFC 3339, when the relay turned it off. */
+  /** RFC 3339, when it was turned off. */
   disabledAt?: string
   /** Absent: `none`. */
   ordering?: Ordering
@@ -50,15 +65,20 @@ export interface Webhook {
   secrets: StoredSecret[]
 }
 
-/** The record, turned on or off; a reason goes with an endpoint that the relay itself turns off. */
+/**
+ * The record, turned on or off; a reason goes with an endpoint that the relay itself turns off.
+ * @param because.at ms since 1970.
+ */
 export function switchWebhook(
   webhook: Webhook,
   enabled: boolean,
-  because?: { reason: DisabledReason; at: number },
+  because: { reason?: DisabledReason; at: number },
 ): Webhook {
   const { disabledReason: _, disabledAt: __, ...rest } = webhook
-  if (because === undefined) return { ...rest, enabled }
-  return { ...rest, enabled, disabledReason: because.reason, disabledAt: new Date(because.at).toISOString() }
+  if (enabled) return { ...rest, enabled }
+  const { reason, at } = because
+  const why = reason === undefined ? {} : { disabledReason: reason }
+  return { ...rest, enabled, ...why, disabledAt: new Date(at).toISOString() }
 }
 
 /**

@@ -136,6 +136,30 @@ describe('turning off and on', () => {
     expect(new Set(ids)).toEqual(new Set(events.map((event) => event.id.replaceAll('/', '__'))))
   })
 
+  it('ends at once what waits to be tried again', async () => {
+    let isUp = false
+    const receiver = await receive((response) => response.writeHead(isUp ? 200 : 500).end())
+    const { id } = await create({ url: receiver.url })
+    stage.dispatcher()
+    stage.deliverer({ schedule: [0, 3_600_000] })
+    await stage.append(...['a', 'b', 'c'].map((name) => podEvent(name)))
+    await until(async () => (await stage.ledger.list(String(id), { limit: 9 })).filter(({ due }) => due).length === 3)
+    const { body } = await call('POST', `/${id}/disable`)
+    expect(Date.parse(String(body.disabledAt))).toBeGreaterThan(0)
+    expect(body).not.toHaveProperty('disabledReason')
+    expect(await ended(id, 3)).toMatchObject({ disabled: 3 })
+    const [one] = (await call('GET', `/${id}/deliveries?state=disabled`)).body.items ?? []
+    expect(one).toMatchObject({ attempts: [{ status: 500 }], endedAt: expect.any(String) })
+    expect(one).not.toHaveProperty('nextAttemptAt')
+    const { body: enabled } = await call('POST', `/${id}/enable`)
+    expect(enabled).toMatchObject({ enabled: true, recoverable: 3 })
+    expect(enabled).not.toHaveProperty('disabledAt')
+    isUp = true
+    await call('POST', `/${id}/recover?since=${enabled.recoverSince}`)
+    expect(await ended(id, 6)).toMatchObject({ disabled: 3, delivered: 3 })
+    expect((await call('POST', `/${id}/enable`)).body).toMatchObject({ recoverable: 0 })
+  })
+
   it('by the relay itself is told to the webhooks that ask for it', async () => {
     const gone = await receive((response) => response.writeHead(410).end())
     const receiver = await receive()

@@ -163,9 +163,9 @@ describe('webhooks', () => {
   it('change only in what the request names', async () => {
     const { secret: _, ...created } = await create({ url, description: 'old', filter: { phase: 'Failed' } })
     const off = await call('PATCH', `/${created.id}`, { enabled: false })
-    expect(off.body).toEqual({ ...created, enabled: false })
+    expect(off.body).toEqual({ ...created, enabled: false, disabledAt: expect.any(String) })
     const moved = await call('PATCH', `/${created.id}`, { url: 'https://example.org/', filter: {}, description: null })
-    const { description: __, ...rest } = created
+    const { description: __, ...rest } = off.body
     expect(moved.body).toEqual({ ...rest, enabled: false, url: 'https://example.org/', filter: {} })
     expect((await call('GET', `/${created.id}`)).body).toEqual(moved.body)
   })

@@ -1,16 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LogReader } from '../../shared/log/reader.ts'
 import type { Position } from '../../shared/position.ts'
+import { keepEnded } from '../../shared/webhook/ledger.ts'
+import { createLedgerWork } from '../../shared/webhook/ledger-work.ts'
 import { createTaskStore, formatProgress, parseProgress, type Task, taskField } from '../../shared/webhook/task.ts'
 import { planAnnouncement } from './announce.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
 import type { Step } from './progress.ts'
 import { planTask } from './repeat.ts'
+import { lookAgainAfter, retire } from './retire.ts'
 import type { Roster } from './roster.ts'
 import type { Turn } from './turns.ts'
 
 /** What a dispatcher does beside following the log. */
 export interface Errands {
-  /** Takes up what is new: tells of endpoints that were turned off, and goes on with tasks. Runs in a turn of its caller. */
+  /**
+   * Takes up what is new: tells of endpoints that were turned off, ends what waits for them, and goes on with tasks. Runs in
+   * a turn of its caller.
+   */
   look(): Promise<void>
   /** Settles when nothing is under way any more. */
   ended(): Promise<void>
@@ -37,6 +44,7 @@ export function createErrands(deps: {
   const { redis, keys, cluster, now } = deps.dispatcher
   const tasks = createTaskStore(redis, keys)
   const running = new Map<string, Promise<void>>()
+  const ledger = createLedgerWork(redis, keys, { keep: keepEnded, events: new Map() })
 
   const announce = async () => {
     for (const webhook of roster.disabled()) {
@@ -74,15 +82,28 @@ export function createErrands(deps: {
     }
   }
 
+  const endWaiting = async (id: string, since: number) => {
+    const isOff = () => !signal.aborted && roster.get(id) === undefined
+    while (isOff() && (await retire({ redis, keys, ledger, now, signal }, id, since))) {
+      await sleep(lookAgainAfter, undefined, { signal }).catch(() => undefined)
+    }
+  }
+  const begin = (name: string, work: () => Promise<void>) => {
+    if (running.has(name)) return
+    const ended = work()
+      .catch(deps.fail)
+      .finally(() => running.delete(name))
+    running.set(name, ended)
+  }
+
   return {
     async look() {
       await announce()
+      for (const { id, disabledAt } of roster.off()) {
+        begin(id, () => endWaiting(id, disabledAt === undefined ? now() : Date.parse(disabledAt)))
+      }
       for (const { task, progress, text } of await tasks.all()) {
-        if (progress.isDone || running.has(task.id)) continue
-        const ended = run(task, text)
-          .catch(deps.fail)
-          .finally(() => running.delete(task.id))
-        running.set(task.id, ended)
+        if (!progress.isDone) begin(task.id, () => run(task, text))
       }
     },
     async ended() {

@@ -19,8 +19,10 @@ export interface Subscriber {
   snapshot?: SnapshotPlan
   /** What its start with the state included already: objects with the entry up to which. */
   told?: ReadonlyMap<string, number>
-  /** Its filter names types, and so perhaps those of events about the relay itself. */
-  wantsRelay?: boolean
+  /** Which events about the relay itself it asked for, by type. */
+  wantsRelay?: Pattern
+  /** Who owns it; absent where nobody is known. */
+  tenant?: string
 }
 
 /** A job with the deliveries that it is the first to carry. */

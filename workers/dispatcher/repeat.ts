@@ -4,7 +4,7 @@ import type { Keys } from '../../shared/keys.ts'
 import type { LogReader } from '../../shared/log/reader.ts'
 import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
-import { type Delivery, formatDelivery, parseDelivery } from '../../shared/webhook/delivery.ts'
+import { type Delivery, failedStates, formatDelivery, parseDelivery } from '../../shared/webhook/delivery.ts'
 import { maxJobSize } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
 import { lineMember, lineOf } from '../../shared/webhook/line.ts'
@@ -21,7 +21,6 @@ export interface TaskStep {
 type Repeated = Pick<Delivery, 'event' | 'scope' | 'object' | 'body' | 'cursor' | 'repeats'> & { seq: number }
 
 const pageSize = 500
-const failedStates = ['dead', 'disabled'] as const
 
 /** Takes the next page of a task. Asked again for the same page, it plans the same deliveries under the same ids. */
 export async function planTask(

@@ -13,6 +13,8 @@ export interface Roster {
   ids(): Iterable<string>
   /** Those that the relay itself turned off. */
   disabled(): Iterable<Webhook>
+  /** Those that are turned off, whoever did it. */
+  off(): Iterable<Webhook>
 }
 
 /** Creates a roster that costs one small read while nothing changes, and compiles a record once per change. */
@@ -36,7 +38,10 @@ export function createRoster(store: WebhookStore): Roster {
     },
     get: (id) => known.get(id)?.subscriber,
     *disabled() {
-      for (const { disabled } of known.values()) if (disabled !== undefined) yield disabled
+      for (const webhook of this.off()) if (webhook.disabledReason !== undefined) yield webhook
+    },
+    *off() {
+      for (const { off } of known.values()) if (off !== undefined) yield off
     },
     *ids() {
       for (const [id, { subscriber }] of known) if (subscriber !== undefined) yield id
@@ -47,13 +52,13 @@ export function createRoster(store: WebhookStore): Roster {
 interface Known {
   text: string
   subscriber?: Subscriber
-  disabled?: Webhook
+  off?: Webhook
 }
 
 function compile(text: string): Known {
   const webhook = parseWebhook(text)
-  const { id, filter, start, state, enabled, ordering = 'none', disabledAt } = webhook
-  if (!enabled) return disabledAt === undefined ? { text } : { text, disabled: webhook }
+  const { id, filter, start, state, enabled, ordering = 'none' } = webhook
+  if (!enabled) return { text, off: webhook }
   const subscriber: Subscriber = {
     id,
     matches: compileFilter(filter),
