@@ -46,7 +46,7 @@ export interface DelivererOptions {
   disableAfter: number
   /** Total for one attempt, in ms. */
   deadline: number
-  /** Jobs under way in this process. */
+  /** Jobs that this process has taken, most of which wait. */
   concurrency: number
   /** Requests under way per webhook in this process. */
   width: number
@@ -66,7 +66,7 @@ const defaults: DelivererOptions = {
   schedule: defaultSchedule,
   disableAfter: 5 * 24 * 3_600_000,
   deadline: 15_000,
-  concurrency: 128,
+  concurrency: 1024,
   width: 20,
   lockDuration: 30_000,
   grace: 5_000,
@@ -90,7 +90,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const { schedule, disableAfter, random, now, width } = options
   const ledger = createLedgerWork(redis, keys, { keep: options.keep, events: createCache(eventBytes) })
   const store = createWebhookStore(redis, keys)
-  const lanes = createLanes({ width, depth, spare: options.concurrency / 2, now })
+  const lanes = createLanes({ width, depth, places: options.concurrency, now })
   const sender = createSender({ ...options, policy: deps.policy, connections: width })
   let isStopping = false
   const process = {
@@ -122,7 +122,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
         await job.moveToDelayed(until, token)
         throw new DelayedError()
       }
-      const lane = lanes.enter(job.data.webhook)
+      const lane = await lanes.enter(job.data.webhook, job.data.seqs.length)
       if ('busyFor' in lane) return putAside(Date.now() + lane.busyFor)
       let aside: number | undefined
       try {
@@ -159,6 +159,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
 
   const stop = async () => {
     const closing = worker.close()
+    lanes.close()
     const isCalm = await Promise.race([closing.then(() => true), sleep(options.grace, false, { ref: false })])
     if (!isCalm) {
       // Jobs that are cut off here go back to the queue at once, instead of when their locks run out.

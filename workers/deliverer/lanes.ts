@@ -8,17 +8,44 @@ export interface Lane {
   leave(): void
 }
 
+/** For how long (ms) a job had better be put aside: other jobs of its webhook are before it. */
+export interface Busy {
+  busyFor: number
+}
+
 /** Keeps a slow endpoint from taking the places of the others. */
 export interface Lanes {
-  /** A lane, or for how long (ms) the job had better be put aside. */
-  enter(webhook: string): Lane | { busyFor: number }
+  /**
+   * Waits for a lane, if one is to be free soon.
+   * @param size deliveries that the job carries.
+   */
+  enter(webhook: string, size: number): Promise<Lane | Busy>
+  /** Has nobody wait any longer. */
+  close(): void
+}
+
+export interface LanesOptions {
+  /** Requests under way per webhook. */
+  width: number
+  /** Jobs per webhook that always find a place. */
+  depth: number
+  /** Jobs that there is room for in all. */
+  places: number
+  /** ms since 1970. */
+  now(): number
 }
 
 interface Share {
-  jobs: number
+  /** When each of its jobs got its lane, oldest first. */
+  jobs: Set<{ since: number }>
+  /** Deliveries that they carry. */
+  size: number
   running: number
   recording: number
-  waiting: (() => void)[]
+  /** Requests that wait for one to end. */
+  requests: (() => void)[]
+  /** Jobs that wait for a lane. */
+  queue: { size: number; resolve(entry: Lane | Busy): void }[]
   /** How long a job takes, on average, in ms. */
   pace: number
   /** Until when the jobs that were put aside have the lane booked. */
@@ -27,67 +54,120 @@ interface Share {
 
 const shortestWait = 20
 const longestWait = 30_000
+/** A job whose turn is to come within so many ms waits for it here; any other is put aside until about then. */
+const patience = 1000
 
-/**
- * Creates lanes.
- * @param width requests under way per webhook.
- * @param depth jobs per webhook that always find a place; more are put aside, each until about when its turn comes,
- * @param spare unless no more than this many jobs are under way in all.
- */
-export function createLanes(options: { width: number; depth: number; spare: number; now(): number }): Lanes {
-  const { width, depth, spare, now } = options
+/** Creates lanes. More jobs than `depth` have one while there is room, if the webhook would have requests to spare. */
+export function createLanes({ width, depth, places, now }: LanesOptions): Lanes {
   const shares = new Map<string, Share>()
-  let total = 0
+  let [working, waiting] = [0, 0]
+  let isClosed = false
+  let timer: NodeJS.Timeout | undefined
+
+  const hasRoom = ({ jobs, size }: Share) => jobs.size < depth || (size < 2 * width && working < places / 2)
+  /** How long until the next job of a webhook is done, by those before it and by how long the present ones take already. */
+  const spanOf = ({ jobs, pace }: Share) => {
+    const [oldest] = jobs
+    return Math.max(pace, oldest === undefined ? 0 : now() - oldest.since) / Math.max(1, jobs.size)
+  }
+  const canWait = (share: Share, before: number) =>
+    !isClosed && working + waiting <= (places * 3) / 4 && before * spanOf(share) < patience
+  const putAside = (share: Share): Busy => {
+    share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + spanOf(share), now() + longestWait)
+    return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
+  }
+  const review = () => {
+    for (const share of shares.values()) {
+      while (share.queue.length > 0 && !canWait(share, share.queue.length)) {
+        waiting--
+        share.queue.pop()?.resolve(putAside(share))
+      }
+    }
+    if (waiting === 0) {
+      clearInterval(timer)
+      timer = undefined
+    }
+  }
+  const admit = (webhook: string, share: Share, size: number): Lane => {
+    const job = { since: now() }
+    share.jobs.add(job)
+    share.size += size
+    working++
+    return {
+      run: (request, record) => takeTurn(share, width, request, record),
+      leave() {
+        share.pace = share.pace * 0.8 + (now() - job.since) * 0.2
+        share.jobs.delete(job)
+        share.size -= size
+        working--
+        while (share.queue.length > 0 && hasRoom(share)) {
+          const next = share.queue.shift()
+          waiting--
+          next?.resolve(admit(webhook, share, next.size))
+        }
+        if (share.jobs.size === 0) shares.delete(webhook)
+      },
+    }
+  }
 
   return {
-    enter(webhook) {
-      const share = shares.get(webhook) ?? {
-        jobs: 0,
-        running: 0,
-        recording: 0,
-        waiting: [],
-        pace: 0,
-        bookedUntil: 0,
+    async enter(webhook, size) {
+      let share = shares.get(webhook)
+      if (share === undefined) {
+        share = {
+          jobs: new Set(),
+          size: 0,
+          running: 0,
+          recording: 0,
+          requests: [],
+          queue: [],
+          pace: 0,
+          bookedUntil: 0,
+        }
+        shares.set(webhook, share)
       }
-      if (share.jobs >= depth && total >= spare) {
-        share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + share.pace / share.jobs, now() + longestWait)
-        return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
+      const { queue } = share
+      if (queue.length === 0 && hasRoom(share)) return admit(webhook, share, size)
+      waiting++
+      if (!canWait(share, queue.length + 1)) {
+        waiting--
+        return putAside(share)
       }
-      shares.set(webhook, share)
-      share.jobs++
-      total++
-      const enteredAt = now()
-      return {
-        async run(request, record) {
-          if (share.running >= width) await new Promise<void>((resolve) => share.waiting.push(resolve))
-          else share.running++
-          let holds = true
-          try {
-            const outcome = await request()
-            if (record === undefined) return outcome
-            holds = share.recording >= width
-            if (!holds) yieldPlace(share)
-            share.recording++
-            await record(outcome).finally(() => share.recording--)
-            return outcome
-          } finally {
-            if (holds) yieldPlace(share)
-          }
-        },
-        leave() {
-          share.pace = share.pace * 0.8 + (now() - enteredAt) * 0.2
-          share.jobs--
-          total--
-          if (share.jobs === 0) shares.delete(webhook)
-        },
-      }
+      timer ??= setInterval(review, patience / 4)
+      return new Promise((resolve) => queue.push({ size, resolve }))
     },
+    close() {
+      isClosed = true
+      review()
+    },
+  }
+}
+
+async function takeTurn<T>(
+  share: Share,
+  width: number,
+  request: () => Promise<T>,
+  record: ((outcome: T) => Promise<void>) | undefined,
+): Promise<T> {
+  if (share.running >= width) await new Promise<void>((resolve) => share.requests.push(resolve))
+  else share.running++
+  let holds = true
+  try {
+    const outcome = await request()
+    if (record === undefined) return outcome
+    holds = share.recording >= width
+    if (!holds) yieldPlace(share)
+    share.recording++
+    await record(outcome).finally(() => share.recording--)
+    return outcome
+  } finally {
+    if (holds) yieldPlace(share)
   }
 }
 
 /** The place goes to the next in line, or becomes free. */
 function yieldPlace(share: Share): void {
-  const next = share.waiting.shift()
+  const next = share.requests.shift()
   if (next === undefined) share.running--
   else next()
 }
