@@ -1,32 +1,20 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { EdgeEnvironment } from './environment.ts'
-import { type HubServer, serveHub } from './hub-server.ts'
+import { serveHub } from './hub-server.ts'
 
 /**
  * A Durable Object that follows the log for its share of the subscribers. All of its requests run in one context, which is
  * what lets them share a connection: a socket of a plain Worker belongs to the request that opened it.
  */
 export class RelayHub extends DurableObject<EdgeEnvironment> {
-  readonly #server: HubServer
+  readonly #serve: (request: Request) => Promise<Response>
 
   constructor(context: DurableObjectState, env: EdgeEnvironment) {
     super(context, env)
-    this.#server = serveHub(context, env)
+    this.#serve = serveHub(env)
   }
 
   override fetch(request: Request): Promise<Response> {
-    return this.#server.fetch(request)
-  }
-
-  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-    this.#server.hear(socket, message)
-  }
-
-  override webSocketClose(socket: WebSocket, code: number): void {
-    this.#server.leave(socket, code)
-  }
-
-  override webSocketError(socket: WebSocket): void {
-    this.#server.leave(socket)
+    return this.#serve(request)
   }
 }

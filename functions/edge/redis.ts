@@ -53,7 +53,7 @@ const commandTimeout = 5_000
  * Creates a client whose connection is opened by the first command and closed some time after the last, so that an object
  * that nobody uses can be put to sleep. A command that fails ends the connection, and the next one opens another.
  */
-export function createDormantClient(open: () => Connection, rest: number): RedisClient {
+function createDormantClient(open: () => Connection, rest: number): RedisClient {
   let connection: Connection | undefined
   let busy = 0
   let timer: ReturnType<typeof setTimeout> | undefined

@@ -10,7 +10,7 @@ import { describeProblems } from '../schemas/common.ts'
 import { socketQuery } from '../schemas/events.ts'
 import type { Services } from '../services.ts'
 import { findStart } from '../start.ts'
-import { type Link, type SocketMemory, serveSocket } from '../streams/socket.ts'
+import { serveSocket } from '../streams/socket.ts'
 
 const route = createRoute({
   method: 'get',
@@ -41,13 +41,12 @@ export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origin
     requireAction(caller, 'read')
     const filter = await readFilter(services, caller, clauses, '')
     const start = await findStart(services.reader, from, undefined)
-    return upgrade((link) => resumeSocket(services, link, { caller, filter, start })) as never
+    return upgrade((link) =>
+      serveSocket(services, link, { caller, filter, start }, (message) =>
+        readFilter(services, caller, readMessage(message), 'filter.'),
+      ),
+    ) as never
   })
-}
-
-/** Serves a WebSocket, from its beginning or from what was last remembered of it. */
-export function resumeSocket(services: Services, link: Link, memory: SocketMemory): void {
-  serveSocket(services, link, memory, (message) => readFilter(services, memory.caller, readMessage(message), 'filter.'))
 }
 
 async function readFilter(services: Services, caller: Caller, input: object, path: string): Promise<Filter> {

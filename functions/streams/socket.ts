@@ -15,18 +15,9 @@ export interface Link {
   close(code: number): void
   /** Closes the connection under a client that takes nothing. */
   destroy(): void
-  /** Where a connection outlives what serves it: takes what it needs to be served on, after what is sent next. */
-  remember?(memory: SocketMemory): void
   onText(listen: (text: string) => void): void
   onDrain(listen: () => void): void
   onClose(listen: () => void): void
-}
-
-/** What a WebSocket wants, and where it is. Plain data. */
-export interface SocketMemory {
-  readonly caller: Caller
-  readonly filter: Filter
-  readonly start: Start
 }
 
 /** The server goes away, or the credential does. */
@@ -39,10 +30,10 @@ const goingAway = 1001
 export function serveSocket(
   services: Services,
   link: Link,
-  wish: SocketMemory,
+  wish: { caller: Caller; filter: Filter; start: Start },
   readFilter: (message: string) => Promise<Filter>,
 ): void {
-  let { start, filter } = wish
+  let { start } = wish
   let flow: Flow | undefined
   let isClosed = false
   /** The changes are made one after the other. */
@@ -51,16 +42,13 @@ export function serveSocket(
   /** Remembers the place behind what was sent. */
   const note = (lines: string) => {
     const cursor = readPlace(lines.slice(lines.lastIndexOf('\n', lines.length - 2) + 1), start)
-    if (cursor === undefined) return
-    start = { position: openCursor(cursor), cursor }
-    link.remember?.({ caller: wish.caller, filter, start })
+    if (cursor !== undefined) start = { position: openCursor(cursor), cursor }
   }
 
-  const begin = () => {
+  const begin = (filter: Filter) => {
     let rest: Uint8Array = new Uint8Array(0)
     const opened = openReading(services, { caller: wish.caller, filter, start, format: ndjson })
     flow = opened
-    link.remember?.({ caller: wish.caller, filter, start })
     opened.start({
       write(bytes) {
         const text = rest.length === 0 ? bytes : joinBytes([rest, bytes])
@@ -79,11 +67,10 @@ export function serveSocket(
 
   const change = async (message: string) => {
     try {
-      const wanted = await readFilter(message)
+      const filter = await readFilter(message)
       if (isClosed) return
       flow?.leave()
-      filter = wanted
-      begin()
+      begin(filter)
     } catch (error) {
       if (!(error instanceof RelayError)) throw error
       const { field } = error.details
@@ -100,7 +87,7 @@ export function serveSocket(
     isClosed = true
     flow?.leave()
   })
-  begin()
+  begin(wish.filter)
   link.onText((message) => {
     changing = changing
       .then(() => change(message))
