@@ -1,11 +1,12 @@
 import { readCursor } from '../shared/cursor.ts'
 import { invalid } from '../shared/errors.ts'
 import type { ObjectData } from '../shared/event.ts'
+import { compilePattern, listExact } from '../shared/filter/pattern.ts'
 import { compileLabelSelector } from '../shared/filter/selector.ts'
 import type { Bounds, LogReader } from '../shared/log/reader.ts'
 import type { StatePage, StateReader } from '../shared/state.ts'
 
-/** What a listing may be narrowed by; the values of one clause are joined by "or". */
+/** What a listing may be narrowed by; the values of one clause are joined by "or". Namespaces and names are patterns, as in filters of events. */
 export interface ListingQuery {
   readonly namespace?: readonly string[] | undefined
   readonly name?: readonly string[] | undefined
@@ -15,7 +16,7 @@ export interface ListingQuery {
 }
 
 /** What listings are narrowed by. */
-type Listed = Pick<ObjectData, 'name' | 'labels'>
+type Listed = Pick<ObjectData, 'namespace' | 'name' | 'labels'>
 
 /** A page of objects. */
 export interface Listing<Data> {
@@ -40,8 +41,10 @@ export async function listObjects<Data extends Listed>(
   accepts: (data: Data) => boolean = () => true,
 ): Promise<Listing<Data>> {
   const selects = query.labelSelector === undefined ? () => true : compileLabelSelector(query.labelSelector)
-  const names = query.name === undefined ? undefined : new Set(query.name)
-  const namespaces = query.namespace === undefined ? [undefined] : sortNamespaces(query.namespace)
+  const names = compilePattern(query.name ?? [])
+  const within = compilePattern(query.namespace ?? [])
+  const exact = listExact(query.namespace)
+  const namespaces = exact === undefined ? [undefined] : sortNamespaces(exact)
   const bounds = await deps.reader.bounds()
   const resumed = query.continue === undefined ? undefined : readContinuation(query.continue, bounds)
   const cursor = resumed?.cursor ?? headOf(bounds)
@@ -54,13 +57,14 @@ export async function listObjects<Data extends Listed>(
     let place = namespace === undefined || after?.startsWith(`${namespace}/`) ? after : undefined
     do {
       const page: StatePage<Data> = await deps.state.page<Data>(resource, {
-        limit: Math.min(1_000, Math.max(query.limit, names === undefined ? 0 : 500)),
+        limit: Math.min(1_000, Math.max(query.limit, query.name === undefined ? 0 : 500)),
         ...(namespace === undefined ? {} : { namespace }),
         ...(place === undefined ? {} : { after: place }),
       })
       for (const { key, data } of page.objects) {
         scanned++
-        if ((names?.has(data.name) ?? true) && selects(data.labels) && accepts(data)) items.push(data)
+        const isNamed = within.test(data.namespace) && names.test(data.name)
+        if (isNamed && selects(data.labels) && accepts(data)) items.push(data)
         after = key
         if (items.length === query.limit || scanned >= scanLimit) {
           return { items, cursor, next: writeContinuation(cursor, key) }

@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
-import { RelayError } from '../../shared/errors.ts'
+import { invalid, RelayError } from '../../shared/errors.ts'
 import type { EndedTerm, LeaseData, OpenTerm } from '../../shared/lease.ts'
 import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
@@ -66,9 +66,9 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
   app.use('/v1/leases/*', ...revalidate)
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query')
-    const holders = query.holder === undefined ? undefined : new Set<string | null>(query.holder)
+    const holders = query.holder === undefined ? undefined : new Set(query.holder)
     const accepts = ({ holder, expired }: LeaseData) =>
-      (holders?.has(holder) ?? true) && (query.expired === undefined || query.expired === expired)
+      (holders?.has(holder ?? '') ?? true) && (query.expired === undefined || query.expired === expired)
     const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts)
     const hints = await resolveHolders(c.get('caller'), items)
     return c.json({ items: items.map((item, index) => ({ ...viewLease(item), ...hints[index] })), ...rest }, 200)
@@ -97,15 +97,20 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
       [...(present ? [present] : []), ...ended.map(({ term }) => term)],
       span,
     )
-    const summary = summarizeTerms(terms, found?.data.leaderlessSince, span, now().getTime())
+    // In whole seconds, so that a cache that asks again within one finds nothing new.
+    const second = Math.floor(now().getTime() / 1000) * 1000
+    const summary = summarizeTerms(terms, found?.data.leaderlessSince, span, second)
     return c.json({ ...pageTerms(present, ended, { ...query, ...span }), summary, cursor }, 200)
   })
 }
 
-/** A span of all time, or what of it was asked for. */
-export function readSpan({ since, until }: { since?: string | undefined; until?: string | undefined }): Span {
-  return {
-    since: since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(since),
-    until: until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until),
-  }
+/**
+ * A span of all time, or what of it was asked for.
+ * @throws RelayError `invalid` for one that ends before it begins.
+ */
+export function readSpan(query: { since?: string | undefined; until?: string | undefined }): Span {
+  const since = query.since === undefined ? Number.NEGATIVE_INFINITY : Date.parse(query.since)
+  const until = query.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(query.until)
+  if (until < since) throw invalid('until', 'lies before `since`')
+  return { since, until }
 }

@@ -53,13 +53,10 @@ export const lease = z
     previousHolder: z.string().optional(),
     leaderlessSince: z.string().optional(),
     term: term.optional(),
-    holderPod: z
-      .object({ namespace: z.string(), name: z.string(), node: z.string().optional() })
-      .optional()
-      .openapi({
-        description:
-          'The known Pod that the identity is named after, such as `<pod>_<uuid>`; in another namespace where only one has the name.',
-      }),
+    holderPod: z.object({ namespace: z.string(), name: z.string(), node: z.string().optional() }).optional().openapi({
+      description:
+        'The known Pod that the identity is named after, such as `<pod>_<uuid>`; in another namespace where only one has the name.',
+    }),
     holderNode: z.string().optional().openapi({ description: 'The node of that Pod, or that the identity names.' }),
   })
   .openapi('Lease')
@@ -67,9 +64,9 @@ export const lease = z
 export const leaseCollection = createCollection('LeaseCollection', lease)
 
 export const leaseQuery = z.strictObject({
-  namespace: describeValues('Namespaces.'),
-  name: describeValues('Names.'),
-  holder: describeValues('Identities that hold the Lease now.'),
+  namespace: describeValues('Namespaces, also as `team-*` or `!kube-*`.'),
+  name: describeValues('Names, in the same way.'),
+  holder: describeValues('Identities that hold the Lease now; an empty one: nobody does.'),
   expired: z
     .enum(['true', 'false'])
     .transform((value) => value === 'true')
@@ -106,11 +103,24 @@ export const holder = z
   })
   .openapi('Holder')
 
-const moment = z.iso.datetime({ offset: true }).optional()
+/** An unescaped plus sign in a query arrives as a space. */
+const moment = z
+  .string()
+  .transform((text) => text.replace(' ', '+'))
+  .pipe(z.iso.datetime({ offset: true, error: 'must be a time, such as 2026-01-31T12:00:00Z' }))
+  .optional()
 
 export const termQuery = z.strictObject({
   limit: createLimit(50),
   continue: continuation,
-  since: moment.openapi({ description: 'Only terms that lasted beyond this time.' }),
-  until: moment.openapi({ description: 'Only terms that began before this time.' }),
+  since: moment.openapi({
+    type: 'string',
+    format: 'date-time',
+    description: 'Only terms that lasted beyond this time.',
+  }),
+  until: moment.openapi({
+    type: 'string',
+    format: 'date-time',
+    description: 'Only terms that began before this time.',
+  }),
 })

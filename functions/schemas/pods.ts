@@ -51,8 +51,8 @@ export type Pod = z.infer<typeof pod>
 export const podCollection = createCollection('PodCollection', pod)
 
 export const podQuery = z.strictObject({
-  namespace: describeValues('Namespaces.'),
-  name: describeValues('Names.'),
+  namespace: describeValues('Namespaces, also as `team-*` or `!kube-*`.'),
+  name: describeValues('Names, in the same way.'),
   phase: describeValues('Phases.', 'Running'),
   labelSelector,
   limit: createLimit(500),

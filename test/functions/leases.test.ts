@@ -95,6 +95,19 @@ describe('the timeline of a lease', () => {
     expect(page.summary).toMatchObject({ terms: 1, leaderlessSeconds: 5, flaps: 1 })
   })
 
+  it('takes the plus sign of a time zone as it comes, and refuses a span that ends before it begins', async () => {
+    const shifted = `${at(150).slice(0, 11)}01:02:30+01:00`
+    expect(names(await holders(`?until=${shifted}`))).toEqual(['two', 'one'])
+    expect(await get(`/v1/leases/shop/leader/holders?since=${at(2)}&until=${at(1)}`)).toMatchObject({
+      status: 400,
+      body: { field: 'until' },
+    })
+    expect(await get('/v1/holders/one?since=yesterday')).toMatchObject({
+      status: 400,
+      body: { detail: 'since: must be a time, such as 2026-01-31T12:00:00Z' },
+    })
+  })
+
   it('refuses what makes no sense, naming it', async () => {
     expect(await get('/v1/leases/shop/leader/holders?continue=x')).toMatchObject({
       status: 400,
@@ -154,7 +167,7 @@ describe('current leases', () => {
     const first = await get('/v1/leases/shop/leader')
     expect(first.headers.get('cache-control')).toBe('public, max-age=1, stale-while-revalidate=5')
     const etag = first.headers.get('etag') ?? ''
-    expect(etag).toMatch(/^"[0-9a-f]+"$/)
+    expect(etag).toMatch(/^W\/"[0-9a-f]+"$/)
     const same = await get('/v1/leases/shop/leader', { 'if-none-match': etag })
     expect([same.status, same.body, same.headers.get('etag')]).toEqual([304, undefined, etag])
     // A renewal moves the state on, though it is no event.
@@ -165,6 +178,32 @@ describe('current leases', () => {
     for (const path of ['/v1/leases', '/v1/leases/shop/leader/holders', '/v1/holders/me']) {
       expect((await get(path)).headers.get('etag')).toBeTruthy()
     }
+  })
+
+  it('have an ETag that outlives what happens elsewhere', async () => {
+    const path = '/v1/leases/shop/leader/holders?until=2026-01-01T01:00:00Z'
+    const first = await get(path)
+    await leases.append({ name: 'another', holder: 'x', expired: false })
+    const again = await get(path, { 'if-none-match': first.headers.get('etag') ?? '' })
+    expect(again.status).toBe(304)
+    expect((await get(path)).body.cursor).not.toBe(first.body.cursor)
+  })
+
+  it('are picked by patterns of namespaces and names, and by nobody who holds them', async () => {
+    await leases.append(
+      { namespace: 'team-a', name: 'one', holder: 'x', expired: false },
+      { namespace: 'team-b', name: 'one', holder: null, expired: false },
+      { namespace: 'team-b', name: 'two', holder: 'x', expired: false },
+    )
+    const list = async (query: string) => {
+      const { items } = (await get(`/v1/leases?${query}`)).body
+      return items.map((item: { namespace: string; name: string }) => `${item.namespace}/${item.name}`)
+    }
+    expect(await list('namespace=team-*')).toEqual(['team-a/one', 'team-b/one', 'team-b/two'])
+    expect(await list('namespace=team-*,!team-a&name=t*')).toEqual(['team-b/two'])
+    expect(await list('namespace=!shop&name=!one')).toEqual(['team-b/two'])
+    expect(await list('namespace=team-*&holder=')).toEqual(['team-b/one'])
+    expect(await list('namespace=team-*&holder=x&expired=true')).toEqual([])
   })
 
   it('are for the one who asked alone where credentials were sent, and refusals are not kept', async () => {
