@@ -7,12 +7,14 @@ import { invalid } from '../shared/errors.ts'
 import { createKeys } from '../shared/keys.ts'
 import { createLogReader, type LogEntry } from '../shared/log/reader.ts'
 import { createStateReader } from '../shared/state.ts'
+import { createWebhookStore } from '../shared/webhook/store.ts'
 import { createAuthenticator } from './auth/choose.ts'
 import { createIdentifier, createNarrow, createStateGuard } from './auth/guard.ts'
 import { createLogins } from './auth/logins.ts'
 import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
 import { guardWebhooks } from './auth/webhook-owners.ts'
+import { createOwnerReview } from './auth/webhook-rights.ts'
 import type { AppDeps, AppEnv } from './deps.ts'
 import { defaultLimits } from './limits.ts'
 import {
@@ -33,21 +35,20 @@ import { mountLeases } from './routes/leases.ts'
 import { mountLogin } from './routes/login.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
-import { mountSocket, resumeSocket } from './routes/socket.ts'
+import { mountSocket } from './routes/socket.ts'
 import { mountTickets } from './routes/tickets.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
-import type { Link, SocketMemory } from './streams/socket.ts'
 import { createWebhookRoutes } from './webhooks.ts'
 
 /** The HTTP functions of one cluster. */
 export interface App {
   /** Answers requests; an entry passes each with its `Bindings`. */
   readonly hono: OpenAPIHono<AppEnv>
-  /** Serves a WebSocket on that outlived the process which accepted it. */
-  resumeSocket(link: Link, memory: SocketMemory): void
   /** Refuses new streams and ends the open ones within `limits.drain`. */
   drain(): Promise<void>
+  /** Turns off webhooks whose owners lost their rights; to be called every `limits.owners`. Never rejects. */
+  reviewOwners(): Promise<void>
   stats(): HubStats
 }
 
@@ -89,7 +90,10 @@ export function createApp(deps: AppDeps): App {
   const reader = createLogReader(redis, keys)
   const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now })
   const logins = createLogins(redis, keys)
-  const sessions = createSessions({ authenticator, logins, limits, log, now })
+  const webhooks = createWebhookStore(redis, keys)
+  const reviewOwners = createOwnerReview({ authenticator, store: webhooks, log, now })
+  const onReview = () => void reviewOwners()
+  const sessions = createSessions({ authenticator, logins, limits, log, now, onReview })
   const tickets = createTickets(redis, keys)
   const onEntries = (entries: readonly LogEntry[]) => {
     if (authenticator.isNeeded && entries.some(({ json }) => json.includes(rbacGroup))) sessions.review()
@@ -113,7 +117,7 @@ export function createApp(deps: AppDeps): App {
   app.use(bodyLimit({ maxSize: limits.body, onError: () => refuseBody(limits.body) }))
   app.use('/v1/*', createIdentifier({ authenticator, tickets, logins, origins }), createRateLimit(limits))
   for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
-  app.use('/v1/webhooks/*', guardWebhooks({ authenticator, redis, keys }))
+  app.use('/v1/webhooks/*', guardWebhooks({ authenticator, store: webhooks }))
   app.notFound(answerNotFound)
   app.onError(createErrorHandler(log))
 
@@ -134,12 +138,7 @@ export function createApp(deps: AppDeps): App {
     await hub.drain()
     sessions.close()
   }
-  return {
-    hono: app,
-    drain,
-    stats: () => hub.stats(),
-    resumeSocket: (link, memory) => resumeSocket(services, link, memory),
-  }
+  return { hono: app, drain, reviewOwners, stats: () => hub.stats() }
 }
 
 function mountDocument(app: OpenAPIHono<AppEnv>): void {

@@ -1,6 +1,7 @@
 import type { RedisClient } from '../shared/redis.ts'
 import type { WatchedResource } from '../shared/resource.ts'
 import type { Logger } from '../shared/role.ts'
+import type { Owner } from '../shared/webhook/webhook.ts'
 import type { Caller } from './auth/authenticator.ts'
 import type { AuthSettings } from './auth/choose.ts'
 import type { Limits } from './limits.ts'
@@ -47,8 +48,8 @@ export interface AppEnv {
   Variables: {
     /** Set before any route of `/v1` is called. */
     caller: Caller
-    /** Set where callers have webhooks of their own. */
-    ownsWebhook?: (id: string) => boolean
+    /** Set where callers have webhooks of their own: what those keep of this one. */
+    owner?: Owner
     /** Set where callers are known: whether this one may see events of a resource in a namespace. */
     maySee?: (resource: string, namespace: string) => Promise<boolean>
   }

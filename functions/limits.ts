@@ -8,6 +8,8 @@ export interface Limits {
   rate: number
   /** How often the credentials of open streams are checked again. */
   review: number
+  /** How often the rights of those who own webhooks are checked again. */
+  owners: number
   /** How long a stream may be silent; also bounds how old the cursor is that a client holds. */
   heartbeat: number
   /** How long a reader's socket may take no byte before the stream is cut. */
@@ -35,6 +37,7 @@ export const defaultLimits: Limits = {
   streamsPerTenant: 2_000,
   rate: 1_000,
   review: 10_000,
+  owners: 20_000,
   heartbeat: 15_000,
   stall: 5_000,
   chunk: 64 * 1024,

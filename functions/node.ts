@@ -17,6 +17,7 @@ import type { Logger, Running } from '../shared/role.ts'
 import { createAddressPolicy } from '../shared/webhook/address.ts'
 import { createApp } from './app.ts'
 import type { AppDeps } from './deps.ts'
+import { defaultLimits } from './limits.ts'
 import { type PageFile, type PageFiles, pageTypes } from './routes/page.ts'
 import type { Flow } from './streams/subscription.ts'
 import type { Connection } from './streams/tail.ts'
@@ -63,6 +64,7 @@ export async function startServe(
   const page = await readPage()
   const webhooks = { encryptionKey, policy }
   const app = createApp({ cluster: config.cluster, redis, connect, log, resources, page, webhooks, ...more })
+  const reviewing = setInterval(app.reviewOwners, more.limits?.owners ?? defaultLimits.owners)
   const server = createAdaptorServer({
     async fetch(request, env) {
       let flow: Flow | undefined
@@ -82,6 +84,7 @@ export async function startServe(
     await listen(server, config)
   } catch (error) {
     clearInterval(settling)
+    clearInterval(reviewing)
     close()
     throw error
   }
@@ -94,6 +97,7 @@ export async function startServe(
   let stopping: Promise<void> | undefined
   const stop = async () => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    clearInterval(reviewing)
     await app.drain()
     clearInterval(settling)
     if ('closeIdleConnections' in server) server.closeIdleConnections()

@@ -61,9 +61,14 @@ export function createApiKeyStore(redis: RedisClient, clusterKeys: Keys): ApiKey
       if (id === undefined) return undefined
       const [record, hash] = await Promise.all([get(id), hashText(key)])
       if (record === undefined || !isSame(record.hash, hash)) return undefined
-      return record.expiresAt !== undefined && Date.parse(record.expiresAt) <= now ? undefined : record
+      return isOver(record, now) ? undefined : record
     },
   }
+}
+
+/** Whether a key has expired. @param now ms since 1970. */
+export function isOver({ expiresAt }: ApiKey, now: number): boolean {
+  return expiresAt !== undefined && Date.parse(expiresAt) <= now
 }
 
 /** 256 random bits in base64url. */

@@ -1,4 +1,4 @@
-import type { ApiKey, ApiKeyStore } from '../../shared/api-key.ts'
+import { type ApiKey, type ApiKeyStore, isOver } from '../../shared/api-key.ts'
 import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
 
 /** Knows callers by the keys of `relay keys`. */
@@ -13,6 +13,15 @@ export function createKeyAuthenticator(store: ApiKeyStore, now: () => Date): Aut
     grant: async ({ grants = [] }) => grants,
     isValid: async ({ proof }) => typeof proof === 'string' && (await store.get(proof)) !== undefined,
     detach: (caller) => caller,
+    // Webhooks are the tenant's: they outlive a key that was replaced by another.
+    async recall({ tenant }) {
+      const time = now().getTime()
+      const living = (await store.list()).filter((key) => key.tenant === tenant && !isOver(key, time))
+      const able = living.filter(({ actions }) => actions.includes('webhooks'))
+      return able.length === 0
+        ? undefined
+        : { tenant, actions: ['webhooks'], grants: able.flatMap(({ grants }) => grants) }
+    },
     forget: () => undefined,
   }
 }

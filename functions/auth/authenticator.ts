@@ -1,5 +1,6 @@
 import { type Action, everything, type Grant } from '../../shared/access.ts'
 import { RelayError } from '../../shared/errors.ts'
+import type { Owner } from '../../shared/webhook/webhook.ts'
 
 /** Who makes a request. Plain data: a ticket carries it to another process. */
 export interface Caller {
@@ -34,6 +35,8 @@ export interface Authenticator {
   isValid(caller: Caller): Promise<boolean>
   /** The caller as a ticket may store it: without the credential itself. */
   detach(caller: Caller): Caller
+  /** The caller that a webhook is of, as of now and without a credential; undefined: nobody any more. */
+  recall(owner: Owner): Promise<Caller | undefined>
   /** Forgets what it remembers of earlier answers. */
   forget(): void
 }
@@ -47,6 +50,7 @@ export const trustEverybody: Authenticator = {
   grant: async () => [everything],
   isValid: async () => true,
   detach: (caller) => caller,
+  recall: async () => anybody,
   forget: () => undefined,
 }
 

@@ -79,6 +79,10 @@ export function createKubernetesAuthenticator(
       const { user } = readProof(caller)
       return { ...caller, proof: { user } }
     },
+    async recall({ tenant, proof }) {
+      const user = (proof as Partial<Proof> | undefined)?.user
+      return user === undefined ? undefined : { tenant, actions: ['webhooks'], proof: { user } }
+    },
     forget() {
       users.clear()
       decisions.clear()

@@ -37,8 +37,10 @@ export function createSessions(deps: {
   limits: Limits
   log: Logger
   now: () => Date
+  /** Called whenever rights are asked for anew, since they may have changed. */
+  onReview: () => void
 }): Sessions {
-  const { authenticator, logins, limits, log, now } = deps
+  const { authenticator, logins, limits, log, now, onReview } = deps
   /** By what is asked about them: a thousand streams of one page cost one question. */
   const groups = new Map<string, { sessions: Set<Session>; answeredAt: number }>()
   const counts = new Map<string, number>()
@@ -136,6 +138,7 @@ export function createSessions(deps: {
           reviews.delete(review)
           authenticator.forget()
           void askAll()
+          onReview()
         }, delay)
         reviews.add(review)
       }

@@ -41,8 +41,11 @@ export function viewDelivery(delivery: ListedDelivery) {
   }
 }
 
-export function viewTask({ id, kind, createdAt }: Task, { isDone, looked, accepted }: TaskProgress) {
-  return { id, kind, createdAt, state: isDone ? ('done' as const) : ('running' as const), looked, accepted }
+export function viewTask({ id, kind, createdAt, cancelledAt }: Task, progress: TaskProgress) {
+  const { isDone, isCancelled, looked, accepted } = progress
+  const open = cancelledAt === undefined ? ('running' as const) : ('cancelled' as const)
+  const state = isCancelled ? ('cancelled' as const) : isDone ? ('done' as const) : open
+  return { id, kind, createdAt, state, looked, accepted }
 }
 
 export function toTime(ms: number): string {

@@ -8,13 +8,13 @@ import type { PlannedJob, Subscriber } from './match.ts'
 const disabledType = 'relay.endpoint.disabled'
 
 /**
- * Plans the deliveries that tell of an endpoint which the relay turned off, to the webhooks whose filter names the event's
- * type. The event is in no log: it is about the relay, and what subscribers of the log read is the cluster.
+ * Plans the deliveries that tell of an endpoint which the relay turned off, to the webhooks of the same owner whose
+ * filter names the event's type. The event is in no log: it is about the relay, and what subscribers of the log read is the cluster.
  * @param position the dispatcher's: where the event stands between those of the log.
  */
 export function planAnnouncement(
   cluster: string,
-  { id, disabledReason, disabledAt = '', description }: Webhook,
+  { id, disabledReason, disabledAt = '', description, owner }: Webhook,
   subscribers: Iterable<Subscriber>,
   position: Position,
   now: number,
@@ -47,8 +47,8 @@ export function planAnnouncement(
     attempts: [],
   })
   const jobs: PlannedJob[] = []
-  for (const { id: webhook, matches, wantsRelay } of subscribers) {
-    if (!wantsRelay || matches(event) === undefined) continue
+  for (const { id: webhook, wantsRelay, tenant } of subscribers) {
+    if (!wantsRelay?.test(event.type) || tenant !== owner?.tenant) continue
     const job = { webhook, epoch, group: seq.toString(36), attempt: 0, seqs: [seq] }
     jobs.push({ job, deliveries: [{ seq, id: own, record }] })
   }

@@ -1,5 +1,6 @@
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Matcher } from '../../shared/filter/filter.ts'
+import type { Pattern } from '../../shared/filter/pattern.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
 import { formatPosition, type Position } from '../../shared/position.ts'
 import { formatDelivery } from '../../shared/webhook/delivery.ts'

@@ -1,4 +1,5 @@
 import { compileFilter } from '../../shared/filter/filter.ts'
+import { compilePattern } from '../../shared/filter/pattern.ts'
 import { parsePosition } from '../../shared/position.ts'
 import { parseWebhook, type WebhookStore } from '../../shared/webhook/store.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
@@ -57,15 +58,17 @@ interface Known {
 
 function compile(text: string): Known {
   const webhook = parseWebhook(text)
-  const { id, filter, start, state, enabled, ordering = 'none' } = webhook
+  const { id, filter, start, state, enabled, ordering = 'none', owner } = webhook
   if (!enabled) return { text, off: webhook }
+  const named = filter.type?.filter((type) => type.startsWith('relay.'))
   const subscriber: Subscriber = {
     id,
     matches: compileFilter(filter),
     start: parsePosition(start),
     isOrdered: ordering !== 'none',
     ...(state === undefined ? {} : { snapshot: planScopes(state, filter) }),
-    wantsRelay: filter.type !== undefined,
+    ...(named === undefined || named.length === 0 ? {} : { wantsRelay: compilePattern(named) }),
+    ...(owner === undefined ? {} : { tenant: owner.tenant }),
   }
   return { text, subscriber }
 }
