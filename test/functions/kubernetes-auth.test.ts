@@ -55,6 +55,26 @@ test('lets callers see what they may list and watch in the cluster', async () =>
   expect((await get('ann', '/v1/leases?namespace=shop')).status).toBe(403)
 })
 
+let version = 8
+/** Tells what the watcher of bindings tells. */
+async function tellRemoval(namespace: string): Promise<void> {
+  await bindings.operate([
+    {
+      op: 'event',
+      json: JSON.stringify({
+        specversion: '1.0',
+        id: `test/u-binding/${++version}`,
+        source: `/clusters/test/apis/${group}/v1/namespaces/${namespace}/rolebindings`,
+        type: 'k8s.rolebinding.deleted',
+        subject: `${namespace}/of-ann`,
+        time: new Date().toISOString(),
+        datacontenttype: 'application/json',
+        data: { namespace, name: 'of-ann', changes: [] },
+      }),
+    },
+  ])
+}
+
 test('ends a stream when the binding behind it is removed', async () => {
   bind('of-ann', 'ann', 'vault')
   const response = await get('ann', '/v1/events?namespace=vault&resource=pods', 'text/event-stream')
@@ -63,24 +83,28 @@ test('ends a stream when the binding behind it is removed', async () => {
   await until(async () => (await serving.countStreams()) === 1)
   const begin = performance.now()
   sandbox.store.remove('rolebindings', 'vault', 'of-ann')
-  await bindings.operate([
-    {
-      op: 'event',
-      json: JSON.stringify({
-        specversion: '1.0',
-        id: 'test/u-binding/9',
-        source: `/clusters/test/apis/${group}/v1/namespaces/vault/rolebindings`,
-        type: 'k8s.rolebinding.deleted',
-        subject: 'vault/of-ann',
-        time: new Date().toISOString(),
-        datacontenttype: 'application/json',
-        data: { namespace: 'vault', name: 'of-ann', changes: [] },
-      }),
-    },
-  ])
+  await tellRemoval('vault')
   expect(await ended).toContain('event: ready')
   expect(performance.now() - begin).toBeLessThan(5_000)
   expect((await get('ann', '/v1/events?namespace=vault&resource=pods')).status).toBe(403)
+})
+
+test('turns a webhook off when the binding behind it is removed', async () => {
+  bind('of-ann', 'ann', 'cellar')
+  const filter = { resource: ['pods'], namespace: ['cellar'] }
+  const headers = { authorization: 'Bearer ann', 'content-type': 'application/json' }
+  const body = JSON.stringify({ url: 'http://127.0.0.1:9000/', filter })
+  const made = await fetch(`${serving.url}/v1/webhooks`, { method: 'POST', headers, body })
+  expect(made.status).toBe(201)
+  const { id } = (await made.json()) as { id: string }
+  const stream = await get('ann', '/v1/events?namespace=cellar&resource=pods', 'text/event-stream')
+  sandbox.store.remove('rolebindings', 'cellar', 'of-ann')
+  await tellRemoval('cellar')
+  await until(async () => {
+    const webhook = (await (await get('ann', `/v1/webhooks/${id}`)).json()) as { disabledReason?: string }
+    return webhook.disabledReason === 'forbidden'
+  })
+  await stream.text()
 })
 
 test('asks the cluster once for the same question, and again after 30 s or when told to forget', async () => {

@@ -4,7 +4,7 @@ import type { Logger } from '../../shared/role.ts'
 import { createAddressPolicy } from '../../shared/webhook/address.ts'
 import { encryptionKey, type Stage } from '../workers/deliverer/stage.ts'
 
-const silent: Logger = {
+export const silent: Logger = {
   trace: () => undefined,
   debug: () => undefined,
   info: () => undefined,
