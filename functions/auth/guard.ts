@@ -93,18 +93,31 @@ export function createStateGuard(authenticator: Authenticator): MiddlewareHandle
     const caller = c.get('caller')
     requireAction(caller, 'read')
     const isObject = namespace !== undefined && collection !== 'holders'
-    const asked = isObject ? [decodeURIComponent(namespace)] : readNamespaces(c, collection)
+    const asked = isObject ? [decode(c, namespace)] : readNamespaces(c, collection)
     const wish = { resource: [resource], ...(asked === undefined ? {} : { namespace: asked }) }
     const grants = await authenticator.grant(caller, wish)
     const isAllowed = (asked ?? ['*']).every((item) =>
       item === '*' ? grants.some((grant) => isWhole(grant, resource)) : isCovered(grants, resource, item),
     )
     if (isAllowed) return next()
-    if (isObject) throw new RelayError('not_found', `There is nothing at ${c.req.path}.`)
+    if (isObject) throw nothingAt(c)
     throw new RelayError('forbidden', `Not allowed to see all ${resource}; name the namespaces that you may see.`, {
       field: 'namespace',
     })
   }
+}
+
+function decode(c: Context<AppEnv>, part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch (error) {
+    if (error instanceof URIError) throw nothingAt(c)
+    throw error
+  }
+}
+
+function nothingAt(c: Context<AppEnv>): RelayError {
+  return new RelayError('not_found', `There is nothing at ${c.req.path}.`)
 }
 
 function isWhole(grant: { resources: readonly string[]; namespaces: readonly string[] }, resource: string): boolean {

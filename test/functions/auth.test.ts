@@ -112,6 +112,7 @@ describe('with API keys', () => {
         '/v1/leases',
         '/v1/leases/bank/c',
         '/v1/leases/bank/c/holders',
+        ...['%zz/c', '%62ank/c', '%2562ank/c', 'shop%2f..%2fbank/c'].map((name) => `/v1/pods/${name}`),
         '/v1/holders/c',
         '/v1/webhooks',
         `/v1/webhooks/${hook.body.id}`,
