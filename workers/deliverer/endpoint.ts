@@ -67,7 +67,7 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
       'webhook-timestamp': String(timestamp),
       'webhook-signature': signMessage(signers, messageId, timestamp, body),
     }
-    return deps.sender.send({ url: target.url, headers, body })
+    return deps.sender.send({ origin: target.origin, path: target.path, headers, body })
   }
 
   return {

@@ -11,7 +11,9 @@ export interface Recipient {
   webhook: Webhook
   /** The webhook's own, decrypted. */
   headers: Record<string, string>
-  target: { url: URL; signers: { sign: Signer; until: number }[] } | { error: AttemptError; detail: string }
+  target:
+    | { origin: string; path: string; signers: { sign: Signer; until: number }[] }
+    | { error: AttemptError; detail: string }
 }
 
 const mostKnown = 10_000
@@ -43,7 +45,8 @@ async function prepare(text: string, box: SecretBox, policy: AddressPolicy): Pro
     const headers = Object.entries(webhook.headers ?? {}).map(async ([name, sealed]) => {
       return [name, await box.open(sealed, webhook.id)] as const
     })
-    const target = { url, signers: await Promise.all(signers) }
+    const { origin, pathname, search } = url
+    const target = { origin, path: pathname + search, signers: await Promise.all(signers) }
     return { webhook, headers: Object.fromEntries(await Promise.all(headers)), target }
   } catch (error) {
     // The URL was allowed when it was given, and the secret could be read: configuration has changed since.

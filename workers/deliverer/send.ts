@@ -9,7 +9,9 @@ import { throttling } from './outcome.ts'
 
 /** One request, signed. */
 export interface Outgoing {
-  url: URL
+  origin: string
+  /** With the query. */
+  path: string
   headers: Record<string, string>
   body: string | Uint8Array
 }
@@ -65,7 +67,7 @@ export function createSender(options: SenderOptions): Sender {
   let stopped: Error | undefined
 
   return {
-    send({ url, headers, body }) {
+    send({ origin, path, headers, body }) {
       const at = now()
       const started = performance.now()
       return new Promise<Sent>((resolve, reject) => {
@@ -114,7 +116,7 @@ export function createSender(options: SenderOptions): Sender {
         deadlines.add(entry)
 
         agent.dispatch(
-          { origin: url.origin, path: url.pathname + url.search, method: 'POST', headers, body },
+          { origin, path, method: 'POST', headers, body },
           {
             onRequestStart(given) {
               controller = given

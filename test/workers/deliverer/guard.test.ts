@@ -5,6 +5,7 @@ import { createAddressPolicy, literalOf } from '../../../shared/webhook/address.
 import type { ResolvedAddress } from '../../../workers/deliverer/connect.ts'
 import { createSender } from '../../../workers/deliverer/send.ts'
 import { hostileTargets } from '../../shared/webhook/hostile-hosts.ts'
+import { placeOf } from './receiver.ts'
 
 const strict = createAddressPolicy({ allowCidrs: [], allowHttp: true })
 let connections = 0
@@ -30,7 +31,7 @@ const post = async (url: string, answers: ResolvedAddress[][], policy = strict) 
   const resolve = async () => answers[Math.min(asked++, answers.length - 1)] ?? []
   const sender = createSender({ policy, resolve, deadline: 2000, connections: 1, now: Date.now })
   try {
-    const send = () => sender.send({ url: new URL(url), headers: {}, body: '{}' })
+    const send = () => sender.send({ ...placeOf(url), headers: {}, body: '{}' })
     return [await send(), await send()].map(({ attempt }) => attempt)
   } finally {
     await sender.close()
@@ -127,7 +128,7 @@ describe('the guard on real sockets', () => {
     const fickle = { ...strict, allows: () => ++asked <= 1 }
     const resolve = async () => [to('127.0.0.1')]
     const sender = createSender({ policy: fickle, resolve, deadline: 2000, connections: 1, now: Date.now })
-    const request = { url: new URL(`http://fickle.example:${port}/`), headers: {}, body: '{}' }
+    const request = { ...placeOf(`http://fickle.example:${port}/`), headers: {}, body: '{}' }
     const { attempt } = await sender.send(request)
     await sender.close()
     expect(attempt.error).toBe('refused-address')

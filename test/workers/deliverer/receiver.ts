@@ -41,3 +41,9 @@ export async function startReceiver(
     },
   }
 }
+
+/** Where a request to a URL goes. */
+export function placeOf(url: string): { origin: string; path: string } {
+  const { origin, pathname, search } = new URL(url)
+  return { origin, path: pathname + search }
+}

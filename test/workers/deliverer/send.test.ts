@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createAddressPolicy } from '../../../shared/webhook/address.ts'
 import { createSender, type SenderOptions } from '../../../workers/deliverer/send.ts'
-import { startReceiver } from './receiver.ts'
+import { placeOf, startReceiver } from './receiver.ts'
 
 const policy = createAddressPolicy({ allowCidrs: ['127.0.0.0/8'], allowHttp: true })
 const closers: (() => Promise<unknown>)[] = []
@@ -39,7 +39,7 @@ async function post(url: string, options: Partial<SenderOptions> = {}) {
   const sender = createSender({ policy, resolve, deadline: 300, connections: 1, now: Date.now, ...options })
   closers.push(() => sender.close())
   const { attempt, retryAfter } = await sender.send({
-    url: new URL(url),
+    ...placeOf(url),
     headers: { 'content-type': 'text/plain' },
     body: 'x',
   })
@@ -153,7 +153,7 @@ describe('a hostile receiver ends in a recorded attempt', () => {
     const resolve = async () => [{ address: '127.0.0.1', family: 4 }]
     const sender = createSender({ policy, resolve, deadline: 1000, connections: 1, now: Date.now })
     for (let n = 0; n < 5; n++) {
-      await sender.send({ url: new URL(receiver.url), headers: {}, body: '{}' })
+      await sender.send({ ...placeOf(receiver.url), headers: {}, body: '{}' })
     }
     await sender.close()
     expect(ports.size).toBe(1)
