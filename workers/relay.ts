@@ -21,7 +21,7 @@ import {
   settingList,
   settings,
 } from '../shared/config.ts'
-import { parseConfigured, parseResources } from '../shared/resource.ts'
+import { parseConfigured } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
 import type { KeysCommand } from './keys.ts'
 import { addWebhookCommands } from './webhooks/command.ts'
@@ -97,7 +97,7 @@ function addRbac(program: Command, done: (code: number) => void): void {
     const { runRbac } = await import('./rbac/command.ts')
     const code = await runRbac({
       action,
-      resources: parseResources(config.resources),
+      resources: parseConfigured(config.resources),
       serviceAccount: values.serviceAccount,
       namespace: values.namespace,
       withIdentity: values.clusterIdentity,

@@ -1,5 +1,6 @@
 import { dumpYaml } from '@kubernetes/client-node'
 import { SetupError } from '../../infra/node/setup-error.ts'
+import { invalid } from '../../shared/errors.ts'
 import { nameResource, type WatchedResource } from '../../shared/resource.ts'
 import { createKubeClient, type KubeWriter } from '../kube/client.ts'
 import { chooseCluster } from '../kube/config.ts'
@@ -7,6 +8,7 @@ import { applyManifest } from './apply.ts'
 import { checkNeeds } from './check.ts'
 import { buildManifests, listNeeds, type Manifest, type Need, type Subject } from './manifest.ts'
 import { UnreachableError } from './request.ts'
+import { needsServer, settleNames } from './settle.ts'
 
 export interface RbacOptions {
   action: 'print' | 'apply' | 'check'
@@ -22,24 +24,27 @@ export interface RbacOptions {
   warn(text: string): void
 }
 
+/** RFC 1123, as Kubernetes takes names of namespaces and of service accounts. */
+const label = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/
+const subdomain = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/
+
 /**
- * Shows, applies or checks the rights that watching takes.
+ * Shows, applies or checks the rights that watching takes. Printing asks no cluster, unless only that can tell what a name is.
  * @returns the exit code: 0 done, 1 refused or missing, 2 the cluster cannot be asked.
  * @throws SetupError when no cluster is configured.
+ * @throws RelayError `invalid` for names that are none.
  */
 export async function runRbac(options: RbacOptions): Promise<number> {
-  const { action, serviceAccount, namespace, print } = options
-  const needs = listNeeds(options.resources, options.withIdentity)
-  const subject: Subject = { kind: 'ServiceAccount', name: serviceAccount, namespace }
-  const manifests = buildManifests(needs, serviceAccount, subject)
-  if (action === 'print') {
-    print(toYaml(manifests))
-    return 0
-  }
+  const { action, resources, serviceAccount, namespace } = options
+  if (!subdomain.test(serviceAccount)) throw invalid('--service-account', `"${serviceAccount}" is no name`)
+  if (!label.test(namespace)) throw invalid('--namespace', `"${namespace}" is no namespace`)
+  if (action === 'print' && !needsServer(resources)) return print(resources, options)
   const client = connect(options.cluster)
   try {
-    if (action === 'apply') return await apply(client, manifests, options)
-    return await check(client, needs, options)
+    const settled = await settleNames(client, resources)
+    if (action === 'print') return print(settled, options)
+    if (action === 'apply') return await apply(client, build(settled, options), options)
+    return await check(client, listNeeds(settled, options.withIdentity), options)
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error
     options.warn(`relay: ${error.message}\n`)
@@ -47,6 +52,17 @@ export async function runRbac(options: RbacOptions): Promise<number> {
   } finally {
     await client.close()
   }
+}
+
+function build(resources: readonly WatchedResource[], options: RbacOptions): Manifest[] {
+  const { serviceAccount, namespace, withIdentity } = options
+  const subject: Subject = { kind: 'ServiceAccount', name: serviceAccount, namespace }
+  return buildManifests(listNeeds(resources, withIdentity), serviceAccount, subject)
+}
+
+function print(resources: readonly WatchedResource[], options: RbacOptions): number {
+  options.print(toYaml(build(resources, options)))
+  return 0
 }
 
 async function apply(client: KubeWriter, manifests: readonly Manifest[], options: RbacOptions): Promise<number> {

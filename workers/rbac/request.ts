@@ -38,14 +38,15 @@ export async function sendRequest<Body = object>(
     const text = Buffer.concat(await answer.body.toArray()).toString('utf8')
     return { status: answer.status, body: JSON.parse(text) }
   } catch (error) {
-    const reason = error instanceof SyntaxError ? 'it does not speak JSON' : describe(error)
+    const reason = error instanceof SyntaxError ? 'it does not speak JSON' : describeFailure(error)
     throw new UnreachableError(`${client.server} cannot be asked: ${reason}`, { cause: error })
   } finally {
     timer.abort()
   }
 }
 
-function describe(error: unknown): string {
+/** What went wrong, in a few words. */
+export function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.message === '' && 'code' in error ? String(error.code) : error.message
 }

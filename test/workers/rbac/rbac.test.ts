@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { KubeConfig, loadAllYaml } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createSandbox, type Sandbox } from '../../../infra/sandbox/sandbox.ts'
-import { parseResources } from '../../../shared/resource.ts'
+import { parseConfigured, parseResources } from '../../../shared/resource.ts'
 import { createKubeClient } from '../../../workers/kube/client.ts'
 import { applyManifest } from '../../../workers/rbac/apply.ts'
 import { checkNeeds } from '../../../workers/rbac/check.ts'
@@ -112,13 +112,13 @@ describe('in a cluster', () => {
   async function run(
     action: 'print' | 'apply' | 'check',
     resources: string,
-    more: { context?: string; dryRun?: boolean } = {},
+    more: { context?: string; dryRun?: boolean; serviceAccount?: string } = {},
   ) {
     const texts = { out: '', err: '' }
     const code = await runRbac({
       action,
-      resources: parseResources(resources),
-      serviceAccount: 'relay',
+      resources: parseConfigured(resources),
+      serviceAccount: more.serviceAccount ?? 'relay',
       namespace: 'watching',
       dryRun: more.dryRun ?? false,
       withIdentity: false,
@@ -203,6 +203,24 @@ describe('in a cluster', () => {
       'Role shop /pods,configmaps get,list,watch',
       'RoleBinding shop',
     ])
+  })
+
+  it('a plural that only the server knows is looked up, and refused where it has none', async () => {
+    const { out } = await run('print', 'serviceaccounts?namespace=shop')
+    expect((loadAllYaml(out) as Manifest[]).map(brief)).toEqual([
+      'Role shop /serviceaccounts get,list,watch',
+      'RoleBinding shop',
+    ])
+    expect(await run('check', 'sa?namespace=shop')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('allowed  list serviceaccounts in namespace shop\n'),
+    })
+    await expect(run('check', 'serviceacounts')).rejects.toThrow(
+      'RELAY_RESOURCES: the server has no serviceacounts. Did you mean serviceaccounts?',
+    )
+    await expect(run('apply', 'nodes?namespace=shop sa?namespace=shop', { serviceAccount: 'A b' })).rejects.toThrow(
+      '--service-account: "A b" is no name',
+    )
   })
 
   it('refusals and credentials that nobody knows have their own exit codes', async () => {
