@@ -9,6 +9,8 @@ export interface Clock {
   after(ms: number, run: () => void): Cancel
   /** Calls again and again, every so many ms. */
   every(ms: number, run: () => void): Cancel
+  /** Lets whatever else has come meanwhile have its turn. */
+  turn(): Promise<void>
 }
 
 /** The time of this machine. */
@@ -22,6 +24,7 @@ export const systemClock: Clock = {
     const timer = setInterval(run, ms)
     return () => clearInterval(timer)
   },
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
 }
 
 let lastTime = { ms: Number.NaN, text: '' }

@@ -4,12 +4,20 @@ import { createEpoch } from './epoch.ts'
 import { appendScript, claimScript, releaseScript, renewEpochScript } from './scripts.ts'
 import type { Seen } from './seen.ts'
 
+/** Appends an event; `json` is the CloudEvent without `cursor`. */
+export interface EventOperation {
+  op: 'event'
+  json: string
+}
+
 /** What one batch does to the log, in order. */
 export type Operation =
-  /** Appends an event; `json` is the CloudEvent without `cursor`. */
-  | { op: 'event'; json: string }
-  /** Puts an object into the known set, or replaces it; `key` is `<namespace>/<name>`. */
-  | { op: 'set'; key: string; record: string }
+  | EventOperation
+  /**
+   * Puts an object into the known set, or replaces it; `key` is `<namespace>/<name>`. Where the `data` of an event before it
+   * begins with the record's members, `within` says so, with the record's length in bytes: it then travels only once.
+   */
+  | { op: 'set'; key: string; record: string; within?: { event: EventOperation; bytes: number } }
   /** Takes an object out of the known set. */
   | { op: 'delete'; key: string }
   /** A term of a Lease begins; `key` is `<namespace>/<name>`. */
@@ -137,14 +145,20 @@ export function createLogWriter(deps: LogWriterDeps): LogWriter {
         keepBytes ?? Number.MAX_SAFE_INTEGER,
         keepMs === undefined ? '' : new Date(now() - keepMs).toISOString(),
       )
+      const places = new Map<EventOperation, number>()
       for (const operation of batch.operations) {
         switch (operation.op) {
           case 'event':
             args.push('E', operation.json)
+            places.set(operation, args.length)
             break
-          case 'set':
-            args.push('S', operation.key, operation.record)
+          case 'set': {
+            const { key, record, within } = operation
+            const place = within && places.get(within.event)
+            if (within === undefined || place === undefined) args.push('S', key, record)
+            else args.push('P', key, place, within.bytes)
             break
+          }
           case 'delete':
             args.push('D', operation.key)
             break

@@ -175,6 +175,20 @@ describe.each([
     expect(await subject.state.find('pods', ['a/y', 'a/x'])).toMatchObject([{ key: 'a/y' }])
   })
 
+  it('stores a record that travels inside of its event', async () => {
+    const mine = await claim()
+    const record = '{"name":"web","text":"é \\",\\"data\\":{ 日本 😀"}'
+    const json = `{"id":"1","subject":"é","time":"${timeOf(1)}","data":${record.slice(0, -1)},"changes":[]}}`
+    const told = { op: 'event', json } as const
+    const within = { event: told, bytes: Buffer.byteLength(record) }
+    await pods.append(batchOf(mine, [event(0), told, { op: 'set', key: 'a/web', record, within }]))
+    expect(await subject.state.get('pods', 'a', 'web')).toEqual({ key: 'a/web', seq: 2, data: JSON.parse(record) })
+    const elsewhere = { event: { ...told }, bytes: 1 }
+    const next = batchOf({ ...mine, batch: 1 }, [{ op: 'set', key: 'a/web', record: '{"n":1}', within: elsewhere }])
+    await pods.append(next)
+    expect(await subject.state.get('pods', 'a', 'web')).toMatchObject({ data: { n: 1 } })
+  })
+
   it('takes a batch once, however often it is sent', async () => {
     const batch = batchOf(await claim(), [event(1), event(2)])
     await pods.append(batch)

@@ -151,7 +151,7 @@ describe('an API server whose streams break', () => {
     await used
     await stage.stir(20)
     const { gaps, covered } = await stage.verify()
-    expect(server.asked.slice(before).some(({ query }) => query.has('sendInitialEvents'))).toBe(true)
+    await expect.poll(() => server.asked.slice(before).some(({ query }) => query.has('sendInitialEvents'))).toBe(true)
     expect(gaps.length === 0 ? covered : 0).toBe(0)
   })
 

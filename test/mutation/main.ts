@@ -28,6 +28,8 @@ const patienceMs = 90_000
 const fastTests = [
   'test/workers/reflector/step.test.ts',
   'test/workers/reflector/lines.test.ts',
+  'test/workers/reflector/read-body.test.ts',
+  'test/workers/reflector/event-reader.test.ts',
   'test/workers/watcher/ledger.test.ts',
   'test/workers/watcher/feed.test.ts',
   'test/workers/watcher/lease-clock.test.ts',

@@ -12,6 +12,8 @@ const step = 'workers/reflector/step.ts'
 const reflector = 'workers/reflector/reflector.ts'
 const failure = 'workers/reflector/failure.ts'
 const lines = 'workers/reflector/lines.ts'
+const body = 'workers/reflector/read-body.ts'
+const specs = 'workers/reflector/spec-reader.ts'
 const versions = 'workers/reflector/resource-version.ts'
 const feed = 'workers/watcher/feed.ts'
 const ledger = 'workers/watcher/ledger.ts'
@@ -29,7 +31,7 @@ export const mutations: readonly Mutation[] = [
     from: '        resourceVersion,\n        note: JSON',
     to: "        resourceVersion: queue.findLast((delta) => delta.type === 'object')?.data.resourceVersion ?? resourceVersion,\n        note: JSON",
   },
-  { name: 'give up an append that failed', file: feed, from: 'if (answer === undefined) return\n', to: '' },
+  { name: 'give up an append that failed', file: feed, from: 'if (answer === undefined) break\n', to: '' },
   {
     name: 'swallow an error of Redis and go on with the next batch',
     file: feed,
@@ -162,6 +164,18 @@ export const mutations: readonly Mutation[] = [
     file: failure,
     from: "if (code === 410 || reason === 'Expired' || reason === 'Gone')",
     to: "if (reason === 'Gone')",
+  },
+  {
+    name: 'go on with what is in the buffer after an error',
+    file: body,
+    from: "body.off('data', hand).destroy()",
+    to: 'body.destroy()',
+  },
+  {
+    name: 'take the spec of before for the one that came',
+    file: specs,
+    from: 'known?.bytes.equals(frame.subarray(from, from + known.bytes.length)) === true',
+    to: 'known !== undefined',
   },
   {
     name: 'lose the part of a frame that came before a cut',

@@ -80,7 +80,7 @@ export function drawPlan(seed: number): Plan {
   return {
     seed,
     resources: hasLeases ? `${pods} leases` : pods,
-    abilities: { streamingLists: random.chance(0.75), bookmarks: random.chance(0.85) },
+    abilities: { streamingLists: random.chance(0.6), bookmarks: random.chance(0.85) },
     limits: { batch: random.int(1, 8), backlog: random.int(4, 40) },
     leastTimeoutSeconds: random.pick([20, 60, 300]),
     watchers,

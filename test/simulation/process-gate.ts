@@ -64,6 +64,7 @@ export function createProcessGate(scheduler: Scheduler): ProcessGate {
           isCancelled = true
         }
       },
+      turn: () => new Promise((resolve) => scheduler.after(0, () => deliver(resolve))),
     },
     deliver,
     isDead: () => isDead,

@@ -7,5 +7,6 @@ export function createFastClock(factor: number): Clock {
     now: () => start + (Date.now() - start) * factor,
     after: (ms, run) => systemClock.after(ms / factor, run),
     every: (ms, run) => systemClock.every(ms / factor, run),
+    turn: systemClock.turn,
   }
 }

@@ -1,25 +1,21 @@
 import type { KubeObject } from '../kube/object.ts'
-import { findManagedFields, parseEvent, toBuffer } from './frame.ts'
+import { digestUid, findManagedFields, type Part, parseEvent, toBuffer } from './frame.ts'
 import { createRecent } from './recent.ts'
+import { createSpecReader } from './spec-reader.ts'
 
-/** `uid":"` and what follows. */
-const uidLength = 6 + 36
 const versionField = Buffer.from('"resourceVersion":"')
 const renewField = Buffer.from('"renewTime":"')
 const timeField = Buffer.from('"time":"')
 const quote = 0x22
 const backslash = 0x5c
 
-/** Frames of Leases are shorter; of longer ones nothing is kept. */
+/** Frames of Leases are shorter. */
 const longest = 1500
 /** A Lease for each node of the largest clusters known. */
 const leasesKept = 130_000
 
-/** A part of a frame that is different in every renewal: the text of one string. */
-interface Gap {
-  from: number
-  to: number
-}
+/** A part that is different in every renewal: the text of one string. */
+type Gap = Part
 
 /** The last frame of a Lease that was parsed. */
 interface Pattern {
@@ -45,9 +41,10 @@ interface LeaseEvent {
  */
 export function createEventReader(): (bytes: Uint8Array) => unknown {
   const patterns = createRecent<number, Pattern>(leasesKept)
+  const readLong = createSpecReader()
   return (bytes) => {
     const frame = toBuffer(bytes)
-    if (frame.length > longest) return parseEvent(frame)
+    if (frame.length > longest) return readLong(frame)
     const key = digestUid(frame)
     const pattern = patterns.get(key)
     if (pattern !== undefined && fits(frame, pattern)) return renew(frame, pattern)
@@ -122,18 +119,4 @@ function findOnly(frame: Buffer, field: Buffer): Gap | undefined {
   if (at === -1 || frame.includes(field, at + 1)) return undefined
   const from = at + field.length
   return { from, to: frame.indexOf(quote, from) }
-}
-
-/** A number for the object that a frame is about. Two objects may share one: whether the pattern fits is seen in the bytes. */
-function digestUid(frame: Buffer): number {
-  let at = 0
-  const last = frame.length - uidLength
-  while (
-    at < last &&
-    !(frame[at] === 0x75 && frame[at + 1] === 0x69 && frame[at + 2] === 0x64 && frame[at + 3] === quote)
-  )
-    at++
-  let digest = 0
-  for (let i = 0; i < uidLength; i++) digest = (Math.imul(digest, 31) + (frame[at + i] ?? 0)) | 0
-  return digest
 }

@@ -7,6 +7,7 @@ import { classifyError, classifyErrorEvent, classifyStatus, type Described } fro
 import { parseObject } from './frame.ts'
 import { createLineSplitter, OversizedFrame } from './lines.ts'
 import { createListSplitter } from './list-splitter.ts'
+import { readBody } from './read-body.ts'
 import { type Action, createState, type GapReason, type Input } from './state.ts'
 import { silenceLimit, step } from './step.ts'
 
@@ -162,15 +163,15 @@ export function createReflector(options: ReflectorOptions): Reflector {
     }
     const { body } = await get(query, signal)
     const splitter = createListSplitter()
-    for await (const chunk of body) {
+    await readBody(body, (chunk) => {
       lastByteAt = now()
-      for (const bytes of splitter.push(chunk as Uint8Array)) {
-        if (signal.aborted) return undefined
+      for (const bytes of splitter.push(chunk)) {
+        if (signal.aborted) return
         lastFrame = bytes
         const object = parse(bytes)
         handle({ type: 'object', resourceVersion: checkObject(object), gone: false }, object)
       }
-    }
+    })
     if (signal.aborted) return undefined
     const envelope = parse(splitter.finish())
     const token = envelope.metadata?.continue
@@ -192,9 +193,16 @@ export function createReflector(options: ReflectorOptions): Reflector {
       signal,
     )
     const splitter = createLineSplitter()
-    for await (const chunk of body) {
+    let turnAt = now()
+    // A server with much to tell leaves no moment for anything else: not for Redis' answers, not for a timer.
+    const pause = async () => {
+      await clock.turn()
+      turnAt = now()
+      return undefined
+    }
+    const ended = await readBody<Input>(body, (chunk) => {
       lastByteAt = now()
-      for (const line of splitter.push(chunk as Uint8Array)) {
+      for (const line of splitter.push(chunk)) {
         // What was read already when the connection was given up is told again by the next one.
         if (signal.aborted) return undefined
         if (line.length === 0) continue
@@ -202,28 +210,26 @@ export function createReflector(options: ReflectorOptions): Reflector {
         const ended = frame(line)
         if (ended !== undefined) return ended
       }
-      if (state.name === 'watching' && sink.isFull()) {
-        await waitForRoom()
-        if (signal.aborted) return undefined
-        if (sink.isFull()) return { type: 'overflow' }
-      }
-    }
+      if (state.name === 'watching' && sink.isFull()) return waitForRoom()
+      return now() === turnAt ? undefined : pause()
+    })
     // A tail without a newline is a frame that was cut; the resumed watch brings it again (R47).
-    return { type: 'closed' }
+    return ended ?? { type: 'closed' }
   }
 
   /**
    * Waits until the queue is short again, or for as long as a server surely bears a reader that does not read: it holds
    * about a thousand events for one. To close at once would throw away what the socket holds, and ask for it again.
    */
-  function waitForRoom(): Promise<void> {
-    return new Promise((resolve) => {
+  async function waitForRoom(): Promise<Input | undefined> {
+    await new Promise<void>((resolve) => {
       const cancel = clock.after(roomMs, resolve)
       void sink.drained().then(() => {
         cancel()
         resolve()
       })
     })
+    return sink.isFull() ? { type: 'overflow' } : undefined
   }
 
   /** Handles one frame of a watch; answers the input that ends it, if it does. */

@@ -71,6 +71,10 @@ export function createFeed(deps: {
   let note = deps.note
   let { batch, seq: seen, resourceVersion } = claim
   let pump: Promise<void> | undefined
+  /** The changes in the batch that is being made. */
+  let gathered = 0
+  /** When the oldest of them came, ms. */
+  let gatheredSince: number | undefined
   let isClosed = false
   let waiters: (() => void)[] = []
 
@@ -78,16 +82,17 @@ export function createFeed(deps: {
     if (isClosed) return
     queue.push(delta)
     deps.onWaiting?.()
-    pump ??= run().finally(() => {
-      pump = undefined
-    })
+    if (pump === undefined) pump = run()
+    else gather()
   }
 
-  /** Appends whatever waits, until nothing does. While one append is under way the next batch gathers, so load makes batches and idleness makes none. */
+  /**
+   * Appends whatever waits, until nothing does. While one append is under way the next batch is made: so load makes batches
+   * and idleness makes none, and neither this process nor Redis waits for the other to do its part.
+   */
   async function run(): Promise<void> {
-    while (queue.length > 0 && !isClosed) {
-      gather()
-      const answer = await append({
+    for (gather(); gathered > 0 && !isClosed; gather()) {
+      const appending = append({
         fence: claim.fence,
         epoch: claim.epoch,
         batch: batch + 1,
@@ -96,23 +101,30 @@ export function createFeed(deps: {
         note: JSON.stringify({ ...note, history: ledger.history }),
         operations: ledger.take(),
       })
-      if (answer === undefined) return
+      gathered = 0
+      gatheredSince = undefined
+      gather()
+      const answer = await appending
+      if (answer === undefined) break
       if (answer.outcome !== 'ok' && answer.outcome !== 'duplicate') {
         isClosed = true
         deps.onLost(answer.outcome)
-        return
+        break
       }
       batch++
       seen = answer.to
-      deps.onStored?.(queue[0]?.now)
+      deps.onStored?.(gatheredSince ?? queue[0]?.now)
       if (isShort()) release()
     }
+    pump = undefined
   }
 
-  /** Moves changes from the queue into the ledger, up to a batch. */
+  /** Moves changes from the queue into the batch that is being made, until that is full. */
   function gather(): void {
     while (queue.length > 0 && ledger.size < limits.batch) {
       const delta = queue[0] as Delta
+      gathered++
+      gatheredSince ??= delta.now
       if (delta.type === 'snapshot' && !reconcile(delta)) return
       queue.shift()
       if (delta.type === 'object') {
@@ -158,7 +170,7 @@ export function createFeed(deps: {
     return undefined
   }
 
-  const isShort = () => queue.length <= limits.backlog / 2
+  const isShort = () => queue.length + gathered <= limits.backlog / 2
 
   function release(): void {
     for (const resolve of waiters) resolve()
@@ -197,7 +209,7 @@ export function createFeed(deps: {
       note = { ...note, clusterUid }
     },
     deadLetter: deps.onDeadLetter,
-    isFull: () => queue.length >= limits.backlog,
+    isFull: () => queue.length + gathered >= limits.backlog,
     drained: () => (isShort() ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
     async flush() {
       await pump

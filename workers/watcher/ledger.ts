@@ -1,5 +1,5 @@
 import type { Change, ObjectData, Synthetic, Verb } from '../../shared/event.ts'
-import type { Operation } from '../../shared/log/writer.ts'
+import type { EventOperation, Operation } from '../../shared/log/writer.ts'
 import { type Moment, type Normalizer, type Outcome, splitData } from '../normalize/normalizer.ts'
 import { createRecent } from '../reflector/recent.ts'
 import { compareResourceVersions } from '../reflector/resource-version.ts'
@@ -75,7 +75,8 @@ export function createLedger(deps: {
     const changes = isUncertain ? [...outcome.changes, goneOrLeft] : outcome.changes
     const { data, kept, attached } = splitData(outcome.data)
     const dataJson = JSON.stringify(data)
-    if (outcome.isEvent && !isSilent) write(verb, data, join(dataJson, attached), changes, now, synthetic)
+    const event =
+      outcome.isEvent && !isSilent ? write(verb, data, join(dataJson, attached), changes, now, synthetic) : undefined
     if (endedTerm !== undefined) {
       const { holder } = endedTerm
       appends.push({ op: 'term', key, holder, term: JSON.stringify(endedTerm), keep: termsKept })
@@ -90,7 +91,8 @@ export function createLedger(deps: {
       const record = kept === undefined ? dataJson : join(dataJson, { kept })
       known.set(key, createKnown(data, record))
       recent.set(key, kept === undefined ? data : { ...data, kept })
-      states.set(key, { op: 'set', key, record })
+      const within = event && kept === undefined ? { event, bytes: Buffer.byteLength(record) } : undefined
+      states.set(key, { op: 'set', key, record, ...(within && { within }) })
       onLife?.(key, data.resourceVersion, outcome.keepsLife === true ? 'unchanged' : normalizer.lifetime?.(data))
     }
   }
@@ -102,8 +104,11 @@ export function createLedger(deps: {
     changes: Change[],
     now: number,
     synthetic?: Synthetic,
-  ) {
-    appends.push({ op: 'event', json: encoder.encode({ verb, synthetic, data, dataJson, changes, now, history }) })
+  ): EventOperation {
+    const json = encoder.encode({ verb, synthetic, data, dataJson, changes, now, history })
+    const event: EventOperation = { op: 'event', json }
+    appends.push(event)
+    return event
   }
 
   function recall(key: string): ObjectData | undefined {

@@ -25,6 +25,7 @@ function createManualClock() {
     now: () => now,
     after: (ms, run) => set(ms, 0, run),
     every: (ms, run) => set(ms, ms, run),
+    turn: () => Promise.resolve(),
   }
   async function pass(ms: number): Promise<void> {
     const end = now + ms

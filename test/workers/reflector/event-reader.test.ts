@@ -67,6 +67,65 @@ test('a renewal read from the frame before it is what a parser makes of it', () 
   )
 })
 
+const filler = 'x'.repeat(1500)
+
+/** Objects with a status that are told again and again, some with the spec of before, and some that try to look like it. */
+const reported = fc
+  .record({
+    type: fc.constantFrom('MODIFIED', 'MODIFIED', 'MODIFIED', 'ADDED', 'DELETED'),
+    uid: fc.constantFrom('00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002'),
+    version,
+    isManaged: fc.boolean(),
+    spec: fc.constantFrom<unknown>(
+      { node: 'a', text: filler },
+      { node: 'b', text: filler },
+      { node: 'é', text: filler, env: '},"status":{' },
+      { text: filler, template: { spec: { a: 1 }, status: { b: 2 } } },
+      0,
+      'none',
+      null,
+    ),
+    status: fc.constantFrom<unknown>(
+      { phase: 'Running' },
+      { phase: 'Pending', spec: { node: 'a' } },
+      {},
+      'odd',
+      undefined,
+    ),
+    order: fc.constantFrom('spec', 'spec', 'status', 'twice', 'nested'),
+    note: text,
+  })
+  .map(({ type, uid, version: resourceVersion, isManaged, spec, status, order, note }) => {
+    const managed = isManaged ? { managedFields: [{ manager: note, fieldsV1: { 'f:spec': {} } }] } : {}
+    const metadata = { name: 'web', uid, resourceVersion, annotations: { note, filler }, ...managed }
+    const parts = JSON.stringify({ spec, status }).slice(1, -1)
+    const turned = JSON.stringify({ status, spec }).slice(1, -1)
+    const members = {
+      spec: parts,
+      status: turned,
+      twice: `${parts},"spec":{"node":"second"}`,
+      nested: `"inner":{${parts}},"spec":{"node":"outer"}`,
+    }
+    return `{"type":"${type}","object":{"kind":"Pod","metadata":${JSON.stringify(metadata)},${members[order as 'spec']}}}`
+  })
+
+test('an object with the spec of the frame before it is what a parser makes of it', () => {
+  fc.assert(fc.property(fc.array(reported, { minLength: 2, maxLength: 12 }), check), { numRuns: 2000 })
+})
+
+test('a byte changed anywhere in an object that is told again is seen', () => {
+  const frame = fc.sample(
+    reported.filter((f) => f.startsWith('{"type":"MODIFIED"') && f.includes('"node":"a"')),
+    { numRuns: 1, seed: 4 },
+  )[0] as string
+  fc.assert(
+    fc.property(fc.nat(frame.length - 1), fc.constantFrom('"', '\\', '}', '0', 'a', ' ', '\n', 'é'), (at, byte) =>
+      check([frame, frame, frame.slice(0, at) + byte + frame.slice(at + 1), frame]),
+    ),
+    { numRuns: 1000 },
+  )
+})
+
 test('a byte changed anywhere in a renewal is seen', () => {
   const frame = JSON.stringify(fc.sample(lease, { numRuns: 1, seed: 4 })[0])
   fc.assert(

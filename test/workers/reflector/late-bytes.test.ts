@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { expect, it } from 'vitest'
 import type { KubeClient } from '../../../workers/kube/client.ts'
 import { createReflector, type Sink } from '../../../workers/reflector/reflector.ts'
@@ -38,7 +38,7 @@ it('R71 R79 takes no notice of bytes that were read before the connection was gi
     server: '',
     async get(_, query) {
       const body = query.watch === true ? readWatch() : readObject({ metadata: { resourceVersion: '100', uid: 'c' } })
-      return { status: 200, body: body as unknown as Readable }
+      return { status: 200, body: Readable.from(body) }
     },
     renewCredentials: () => undefined,
     close: async () => undefined,
