@@ -1,5 +1,4 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
-import { bodyLimit } from 'hono/body-limit'
 import { cors } from 'hono/cors'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { secureHeaders } from 'hono/secure-headers'
@@ -15,6 +14,7 @@ import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
 import { guardWebhooks } from './auth/webhook-owners.ts'
 import { createOwnerReview } from './auth/webhook-rights.ts'
+import { createBodyLimit } from './body-limit.ts'
 import type { AppDeps, AppEnv } from './deps.ts'
 import { defaultLimits } from './limits.ts'
 import {
@@ -24,7 +24,6 @@ import {
   createErrorHandler,
   hideFailures,
   neverStore,
-  refuseBody,
 } from './problem.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { mountEvents } from './routes/events.ts'
@@ -114,7 +113,7 @@ export function createApp(deps: AppDeps): App {
   app.use(neverStore)
   if (origins.length > 0) app.use(cors(describeCors(origins)))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
-  app.use(bodyLimit({ maxSize: limits.body, onError: () => refuseBody(limits.body) }))
+  app.use(createBodyLimit(limits))
   app.use('/v1/*', createIdentifier({ authenticator, tickets, logins, origins }), createRateLimit(limits))
   for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
   app.use('/v1/webhooks/*', guardWebhooks({ authenticator, store: webhooks }))

@@ -61,11 +61,6 @@ export function answerMethodNotAllowed(c: Context, methods: string[]): Response 
   return answerProblem('method_not_allowed', 405, `${c.req.method} is not allowed here; ${allow} is.`, {}, { allow })
 }
 
-/** Tells each caller when a body is too long. */
-export function refuseBody(limit: number): never {
-  throw new RelayError('too_large', `The body is longer than ${limit} bytes.`)
-}
-
 /** Gives whatever is thrown the form that error handlers are called for: not all libraries throw an `Error`. */
 export const catchOddities: MiddlewareHandler = async (_, next) => {
   try {

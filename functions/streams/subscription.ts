@@ -62,6 +62,8 @@ export function frameReset(format: Format, oldest: string, reason: Loss): string
  */
 export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, options: StreamOptions): Flow {
   const { hub, log, limits } = deps
+  // What is not named here is let go once the stream is open: ten thousand of them wait most of the time.
+  const { format } = options
   let { position, cursor } = options.start
   let prelude: Prelude | undefined = options.prelude
   let seen = options.seen
@@ -77,12 +79,13 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
   let isOver = false
   let handedAt = performance.now()
   let outlet: Outlet | undefined
-  const ended = new AbortController()
+  /** While the stream waits before it asks Redis again. */
+  let resting: AbortController | undefined
 
   const finish = () => {
     if (isOver) return false
     isOver = true
-    ended.abort()
+    resting?.abort()
     leave()
     release()
     hub.views.release(view)
@@ -160,7 +163,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
         else {
           ;({ position, cursor } = answer.oldest)
           seen = undefined
-          stock = encodeText(frameReset(options.format, cursor, answer.reason))
+          stock = encodeText(frameReset(format, cursor, answer.reason))
         }
       }
     } catch (error) {
@@ -169,7 +172,9 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
         return
       }
       log.debug({ err: error }, 'a stream waits for Redis')
-      await sleep(500 + Math.random() * 1_000, ended.signal)
+      resting = new AbortController()
+      await sleep(500 + Math.random() * 1_000, resting.signal)
+      resting = undefined
     } finally {
       isReading = false
     }
@@ -202,12 +207,12 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     sweep(now) {
       if (!isWanted && now - handedAt >= limits.stall) cut()
       else if (isWanted && now - handedAt >= limits.heartbeat) {
-        hand(encodeText(options.format.heartbeat(prelude === undefined ? cursor : undefined)))
+        hand(encodeText(format.heartbeat(prelude === undefined ? cursor : undefined)))
       }
     },
     end: close,
   })
-  const view = hub.views.acquire(options.filter, options.format)
+  const view = hub.views.acquire(options.filter, format)
   let release: () => void = () => undefined
   try {
     release = options.guard?.(close) ?? release
