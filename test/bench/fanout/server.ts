@@ -28,7 +28,7 @@ async function startRelay(redisUrl: string): Promise<void> {
     webhookAllowHttp: false,
     webhookSecretKey: 'k'.repeat(43),
   }
-  const { about } = await startServe(config, log, { limits: { maxStreams: 20_000 } })
+  const { about } = await startServe(config, log, { limits: { maxStreams: 20_000, rate: 100_000 } })
   tell(Number(new URL(about.url ?? '').port))
 }
 
