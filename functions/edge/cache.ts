@@ -59,8 +59,18 @@ function revalidate(request: Request, answer: Response, caller: string, how: str
     'cache-control',
     caller === '' ? `public, max-age=${fresh / 1000}, stale-while-revalidate=${stale / 1000}` : 'private, no-cache',
   )
-  const known = request.headers.get('if-none-match')?.split(/\s*,\s*/) ?? []
-  if (!known.includes(headers.get('etag') ?? '') && !known.includes('*')) return response
+  const known =
+    request.headers
+      .get('if-none-match')
+      ?.split(/\s*,\s*/)
+      .map(toWeak) ?? []
+  const etag = headers.get('etag')
+  if (etag === null || !(known.includes(toWeak(etag)) || known.includes('*'))) return response
   void response.body?.cancel()
   return new Response(null, { status: 304, headers })
+}
+
+/** Caches compare weakly: RFC 9110, section 13.1.2. */
+function toWeak(etag: string): string {
+  return etag.replace(/^W\//, '')
 }

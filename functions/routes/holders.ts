@@ -6,7 +6,7 @@ import type { AppEnv } from '../deps.ts'
 import { createHolderResolver } from '../holder-hints.ts'
 import { viewLease } from '../lease-view.ts'
 import { readHead } from '../listing.ts'
-import { describeProblems } from '../schemas/common.ts'
+import { describeProblems, unchanged } from '../schemas/common.ts'
 import { holder, termQuery } from '../schemas/leases.ts'
 import type { Services } from '../services.ts'
 import { pageTerms } from '../term-page.ts'
@@ -21,7 +21,7 @@ const holderRoute = createRoute({
   request: { params: z.object({ identity: z.string() }), query: termQuery },
   responses: {
     200: { description: 'What it holds and held.', content: { 'application/json': { schema: holder } } },
-    304: { description: 'Not modified since the version that `If-None-Match` names.' },
+    304: unchanged,
     ...describeProblems(400, 404, 503),
   },
 })

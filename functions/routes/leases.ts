@@ -6,7 +6,7 @@ import type { AppEnv } from '../deps.ts'
 import { createHolderResolver } from '../holder-hints.ts'
 import { type Span, selectTerms, summarizeTerms, viewLease } from '../lease-view.ts'
 import { listObjects, readHead } from '../listing.ts'
-import { describeProblems } from '../schemas/common.ts'
+import { describeProblems, unchanged } from '../schemas/common.ts'
 import { lease, leaseCollection, leaseQuery, termCollection, termQuery } from '../schemas/leases.ts'
 import type { Services } from '../services.ts'
 import { pageTerms } from '../term-page.ts'
@@ -14,7 +14,6 @@ import { pageTerms } from '../term-page.ts'
 /** The name under which Leases are kept. */
 export const leases = 'leases.coordination.k8s.io'
 const params = z.object({ namespace: z.string(), name: z.string() })
-const unchanged = { description: 'Not modified since the version that `If-None-Match` names.' }
 
 const listRoute = createRoute({
   method: 'get',

@@ -1,8 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { RelayError } from '../../shared/errors.ts'
+import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
 import { listObjects } from '../listing.ts'
-import { describeProblems } from '../schemas/common.ts'
+import { describeProblems, unchanged } from '../schemas/common.ts'
 import { type Pod, pod, podCollection, podQuery } from '../schemas/pods.ts'
 import type { Services } from '../services.ts'
 
@@ -15,6 +16,7 @@ const listRoute = createRoute({
   request: { query: podQuery },
   responses: {
     200: { description: 'Pods.', content: { 'application/json': { schema: podCollection } } },
+    304: unchanged,
     ...describeProblems(400, 503),
   },
 })
@@ -28,12 +30,14 @@ const getRoute = createRoute({
   request: { params: z.object({ namespace: z.string(), name: z.string() }) },
   responses: {
     200: { description: 'The Pod.', content: { 'application/json': { schema: pod } } },
+    304: unchanged,
     ...describeProblems(404, 503),
   },
 })
 
 /** `GET /v1/pods`: which Pods there are now. */
 export function mountPods(app: OpenAPIHono<AppEnv>, services: Services): void {
+  app.use('/v1/pods/*', ...revalidate)
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query')
     const phases = query.phase === undefined ? undefined : new Set(query.phase)

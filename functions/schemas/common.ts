@@ -96,3 +96,6 @@ export function createCollection<Item extends z.ZodType>(name: string, item: Ite
 }
 
 export const continuation = z.string().optional().openapi({ description: 'The `next` of the page before.' })
+
+/** The answer to a condition that holds. */
+export const unchanged = { description: 'Not modified since the version that `If-None-Match` names.' }

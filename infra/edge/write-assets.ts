@@ -1,6 +1,6 @@
 // Has the app answer for its page and its description once, for the platform to answer with from then on: without the Worker,
 // and free of charge. `wrangler` runs this before it bundles.
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createApp } from '../../functions/app.ts'
@@ -28,15 +28,22 @@ const { hono } = createApp({
   webhooks: { encryptionKey: '', policy: createAddressPolicy({ allowCidrs: [], allowHttp: false }) },
 })
 
-await rm(folder, { recursive: true, force: true })
+/** Several builds may run at once, and each finds whole files. */
+async function write(name: string, text: string): Promise<void> {
+  const file = join(folder, name)
+  const before = await readFile(file, 'utf8').catch(() => undefined)
+  if (before === text) return
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(`${file}.${process.pid}`, text)
+  await rename(`${file}.${process.pid}`, file)
+}
+
 const rules: string[] = []
 for (const path of paths) {
   const response = await hono.fetch(new Request(`https://edge.invalid${path}`), {})
   if (!response.ok) throw new Error(`${path} is answered ${response.status}`)
-  const file = join(folder, nameFile(path))
-  await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, await response.text())
+  await write(nameFile(path), await response.text())
   const headers = [...response.headers].map(([name, value]) => `  ${name}: ${value}`)
   rules.push([path, ...headers].join('\n'))
 }
-await writeFile(join(folder, '_headers'), `${rules.join('\n\n')}\n`)
+await write('_headers', `${rules.join('\n\n')}\n`)

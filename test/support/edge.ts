@@ -6,8 +6,8 @@ import type { Limits } from '../../functions/limits.ts'
 export interface TestEdge {
   readonly url: string
   readonly harness: TestHarness
-  /** Ends the object that serves a shard, as the platform does; the next request starts another. */
-  evict(shard?: number): Promise<void>
+  /** Ends every object with all of its connections, as a deployment does; the next requests start others. */
+  reload(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -50,8 +50,7 @@ export async function startTestEdge({ redisUrl, redisToken, limits, vars }: Test
   return {
     url: url.origin,
     harness,
-    evict: (shard = 0) =>
-      harness.getWorker().evictDurableObject('RelayHub', { name: `${cluster}/${shard}`, webSockets: 'hibernate' }),
+    reload: () => harness.update((options) => options),
     stop: () => harness.close(),
   }
 }
