@@ -9,10 +9,19 @@ import { formatPosition, parsePosition } from '../../shared/position.ts'
 import { startTestRedis } from '../support/redis.ts'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
 import { createStage, podEvent, until } from '../workers/deliverer/stage.ts'
+import { checkNewcomer, type Newcomer } from './newcomer.ts'
+import { createRandom } from './random.ts'
 
 // Kills whatever delivers, and Redis, again and again under load; then the ledger must be equal to the log × the filters.
-const { values } = parseArgs({ options: { kills: { type: 'string', default: '100' } } })
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '100' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  },
+})
 const kills = Number(values.kills)
+const random = createRandom(Number(values.seed))
+console.log(`seed ${values.seed}`)
 const program = new URL('../workers/deliverer/worker-process.ts', import.meta.url).pathname
 
 const redis = await startTestRedis({ appendfsync: 'always' })
@@ -27,6 +36,20 @@ const webhooks = [
   await stage.register(`${receiver.url}?latest`, { ordering: 'latest' }),
 ]
 
+/** Objects that never change, so that telling the state takes a while. */
+const still = Array.from({ length: 3000 }, (_, n) => podEvent(`still-${n}`))
+for (let i = 0; i < still.length; i += 300) await stage.know(...still.slice(i, i + 300))
+const newcomers: Newcomer[] = []
+const orderings = ['none', 'object', 'latest'] as const
+const join = async () => {
+  const own = await startReceiver((response, count) => {
+    response.writeHead(count % 29 === 0 ? 500 : 200).end()
+  })
+  const ordering = orderings[newcomers.length % orderings.length] ?? 'none'
+  const state = [{ group: '', version: 'v1', resource: 'pods' }]
+  newcomers.push({ webhook: await stage.register(own.url, { ordering, state }), receiver: own })
+}
+
 let isOver = false
 let appended = 0
 let refused = 0
@@ -36,7 +59,7 @@ const load = (async () => {
       podEvent(`web-${appended++ % 23}`, appended % 4 ? 'Running' : 'Failed'),
     )
     // Redis died in between; what counts is what the log holds in the end.
-    await stage.append(...events).catch(() => refused++)
+    await stage.change(...events).catch(() => refused++)
     await sleep(20)
   }
 })()
@@ -49,12 +72,14 @@ process.once('exit', () => {
 })
 let redisKills = 0
 for (let kill = 0; kill < kills; kill++) {
-  await sleep(400 + Math.random() * 1200)
+  await sleep(400 + random.dice(1200))
+  // Those that start with the state come while things are being killed.
+  if (kill % 12 === 3 && kill < kills - 5) await join()
   if (kill % 5 === 4) {
     await redis.restart()
     redisKills++
   } else {
-    const victim = workers.splice(Math.floor(Math.random() * workers.length), 1)[0]
+    const victim = workers.splice(random.dice(workers.length), 1)[0]
     const ended = victim === undefined ? undefined : once(victim, 'exit')
     victim?.kill('SIGKILL')
     await ended
@@ -97,6 +122,7 @@ for (const { id, filter, ordering = 'none' } of webhooks) {
   if (accepted !== sum) problems.push(`${ordering}: ${accepted} accepted, ${sum} at their ends`)
   console.log(`${ordering.padEnd(7)} ${JSON.stringify({ events: expected.size, accepted, ...ends })}`)
 }
+for (const newcomer of newcomers) problems.push(...(await checkNewcomer(stage, newcomer, still.length)))
 const ids = receiver.received.map(({ headers }) => headers['webhook-id'])
 console.log(
   `${kills} kills (${redisKills} of Redis), ${appended} events, ${refused} appends cut off by Redis, ${ids.length} requests`,
@@ -104,6 +130,7 @@ console.log(
 for (const worker of workers) worker.kill('SIGKILL')
 await stage.close()
 await receiver.close()
+for (const newcomer of newcomers) await newcomer.receiver.close()
 await redis.stop()
 for (const problem of problems) console.error(problem)
 process.exit(problems.length === 0 ? 0 : 1)
