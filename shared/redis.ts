@@ -11,7 +11,10 @@ export interface Script {
   run(redis: RedisClient, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
 }
 
-/** Prepares a Lua script. Survives `SCRIPT FLUSH`, a restart and a failover: an unknown digest is answered by the source. */
+/**
+ * Prepares a Lua script. Survives `SCRIPT FLUSH`, a restart and a failover: an unknown digest is answered by the source.
+ * Calls are marked as pure, so that a bundle holds only the scripts that it runs.
+ */
 export function createScript(source: string): Script {
   let digest: Promise<string> | undefined
   return {

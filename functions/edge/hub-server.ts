@@ -1,7 +1,6 @@
 import { createKeys } from '../../shared/keys.ts'
 import { settleResources } from '../../shared/resolution.ts'
-import { isSettled, parseConfigured } from '../../shared/resource.ts'
-import { createAddressPolicy } from '../../shared/webhook/address.ts'
+import { isSettled } from '../../shared/resource.ts'
 import { createApp } from '../app.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
 import type { Flow } from '../streams/subscription.ts'
@@ -26,13 +25,11 @@ const settleMs = 1_000
  */
 export function serveHub(env: EdgeEnvironment): (request: Request) => Promise<Response> {
   const settings = readSettings(env)
-  const { cluster, auth, origins, allowCidrs, allowHttp } = settings
+  const { cluster, auth, origins, resources } = settings
   const limits = { ...defaultLimits, ...hubLimits, ...env.HUB_LIMITS }
   const log = createConsoleLogger(settings.logLevel)
-  const resources = parseConfigured(settings.resources)
   const { redis, connect } = reachRedis(settings.redisUrl, { token: settings.redisToken, rest: limits.linger, log })
-  const policy = createAddressPolicy({ allowCidrs, allowHttp })
-  const webhooks = { encryptionKey: settings.secretKey, policy }
+  const webhooks = { encryptionKey: settings.secretKey, policy: settings.policy }
   const app = createApp({ cluster, redis, connect, log, resources, webhooks, auth, origins, limits })
 
   let settledAt = 0

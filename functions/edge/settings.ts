@@ -1,6 +1,6 @@
-import { ConfigError, readConfig } from '../../shared/config.ts'
 import { RelayError } from '../../shared/errors.ts'
-import { parseConfigured } from '../../shared/resource.ts'
+import { parseConfigured, type WatchedResource } from '../../shared/resource.ts'
+import { type AddressPolicy, createAddressPolicy } from '../../shared/webhook/address.ts'
 import type { AuthSettings } from '../auth/choose.ts'
 import type { EdgeEnvironment } from './environment.ts'
 import { redisForms } from './redis.ts'
@@ -8,57 +8,43 @@ import { redisForms } from './redis.ts'
 /** What a Worker is set to. */
 export interface EdgeSettings {
   readonly cluster: string
-  readonly resources: string
+  readonly resources: WatchedResource[]
   readonly auth: AuthSettings
   readonly origins: readonly string[]
   readonly redisUrl: string
-  readonly redisToken?: string
+  readonly redisToken: string
   readonly secretKey: string
-  readonly allowCidrs: readonly string[]
-  readonly allowHttp: boolean
+  readonly policy: AddressPolicy
   readonly logLevel: string
 }
 
 /**
- * Reads the bindings by the rules that settings have everywhere.
+ * Reads the bindings. They have the names and the meanings of the settings of `shared/config.ts`, whose table stays out of the
+ * bundle.
  * @throws RelayError `unavailable` that says what to set, `unimplemented` for a way to know callers that there is not at the edge.
  */
 export function readSettings(env: EdgeEnvironment): EdgeSettings {
-  const { REDIS_URL, REDIS_TOKEN, WEBHOOK_SECRET_KEY } = env
-  const texts = Object.entries(env).filter(([name, value]) => typeof value === 'string' && name !== 'REDIS_URL')
-  const config = readTexts(Object.fromEntries(texts))
-  if (config.auth === 'kubernetes') {
-    throw new RelayError(
-      'unimplemented',
-      'RELAY_AUTH=kubernetes asks the cluster about each caller, and no cluster can be reached from the edge. Use RELAY_AUTH=jwt with the issuer of your cluster or company, or RELAY_AUTH=keys with `relay keys create`.',
-    )
-  }
-  const { cluster, jwtIssuer, jwtAudience, jwtKeys } = config
-  if (cluster === undefined) throw unset('RELAY_CLUSTER', 'the name that the watcher gives the cluster')
-  if (REDIS_URL === undefined || !redisForms.test(REDIS_URL)) {
+  const { RELAY_CLUSTER, RELAY_RESOURCES, REDIS_URL, REDIS_TOKEN = '', WEBHOOK_SECRET_KEY, LOG_LEVEL = 'info' } = env
+  if (!RELAY_CLUSTER) throw unset('RELAY_CLUSTER', 'the name that the watcher gives the cluster')
+  if (!REDIS_URL || !redisForms.test(REDIS_URL)) {
     throw unset('REDIS_URL', 'a secret: redis://…, rediss://… or https://… with REDIS_TOKEN')
   }
-  if (WEBHOOK_SECRET_KEY === undefined) throw unset('WEBHOOK_SECRET_KEY', 'a secret, the one of `relay deliver`')
-  if (config.auth === 'jwt' && jwtIssuer === undefined) throw unset('RELAY_JWT_ISSUER', 'it goes with RELAY_AUTH=jwt')
+  if (!WEBHOOK_SECRET_KEY) throw unset('WEBHOOK_SECRET_KEY', 'a secret, the one of `relay deliver`')
   return {
-    cluster,
-    resources: config.resources,
-    auth:
-      config.auth === 'jwt'
-        ? {
-            mode: 'jwt',
-            issuer: jwtIssuer ?? '',
-            ...(jwtAudience === undefined ? {} : { audience: jwtAudience }),
-            ...(jwtKeys === undefined ? {} : { jwks: jwtKeys }),
-          }
-        : { mode: config.auth },
-    origins: config.corsOrigins,
+    cluster: RELAY_CLUSTER,
+    resources: check('RELAY_RESOURCES', () => parseConfigured(RELAY_RESOURCES || 'pods,leases')),
+    auth: readAuth(env),
+    origins: split(env.RELAY_CORS_ORIGINS),
     redisUrl: REDIS_URL,
-    ...(REDIS_TOKEN === undefined ? {} : { redisToken: REDIS_TOKEN }),
+    redisToken: REDIS_TOKEN,
     secretKey: WEBHOOK_SECRET_KEY,
-    allowCidrs: config.webhookAllowCidrs,
-    allowHttp: config.webhookAllowHttp,
-    logLevel: config.logLevel,
+    policy: check('WEBHOOK_ALLOW_CIDRS', () =>
+      createAddressPolicy({
+        allowCidrs: split(env.WEBHOOK_ALLOW_CIDRS),
+        allowHttp: env.WEBHOOK_ALLOW_HTTP === 'true',
+      }),
+    ),
+    logLevel: LOG_LEVEL,
   }
 }
 
@@ -71,12 +57,34 @@ export function refuseExposure(auth: AuthSettings, host: string): void {
   throw unset('RELAY_AUTH', 'keys or jwt; with none everybody could read everything')
 }
 
-function readTexts(texts: Record<string, string>) {
+function readAuth({ RELAY_AUTH = 'none', ...env }: EdgeEnvironment): AuthSettings {
+  const { RELAY_JWT_ISSUER: issuer, RELAY_JWT_AUDIENCE: audience, RELAY_JWT_JWKS: jwks } = env
+  switch (RELAY_AUTH) {
+    case 'none':
+    case 'keys':
+      return { mode: RELAY_AUTH }
+    case 'jwt':
+      if (!issuer) throw unset('RELAY_JWT_ISSUER', 'it goes with RELAY_AUTH=jwt')
+      return { mode: 'jwt', issuer, ...(audience ? { audience } : {}), ...(jwks ? { jwks } : {}) }
+    case 'kubernetes':
+      throw new RelayError(
+        'unimplemented',
+        'RELAY_AUTH=kubernetes asks the cluster about each caller, and the edge reaches no cluster. Use RELAY_AUTH=jwt with an issuer of yours, or RELAY_AUTH=keys with `relay keys create`.',
+      )
+    default:
+      throw unset('RELAY_AUTH', 'keys or jwt')
+  }
+}
+
+function split(list = ''): string[] {
+  return list.split(',').flatMap((item) => item.trim() || [])
+}
+
+function check<Value>(name: string, read: () => Value): Value {
   try {
-    return readConfig(texts, {}, { resources: parseConfigured })
+    return read()
   } catch (error) {
-    if (error instanceof ConfigError) throw new RelayError('unavailable', error.message)
-    throw error
+    throw unset(name, error instanceof Error ? error.message : 'not readable')
   }
 }
 

@@ -14,7 +14,7 @@ const whichServer = `local server = string.match(redis.call('INFO', 'replication
  * KEYS meta, feed, feeds. ARGV owner, lease in ms, candidate epoch, feed's id, resource, namespace (empty: all).
  * Answers `held owner ms-left`, or `mine fence epoch seq first` followed by the feed's fields.
  */
-export const claimScript = createScript(`
+export const claimScript = /* @__PURE__ */ createScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ${whichServer}
@@ -49,7 +49,7 @@ return answer
 `)
 
 /** Gives a feed's lease up, if it is still ours. KEYS feed. ARGV fence. */
-export const releaseScript = createScript(`
+export const releaseScript = /* @__PURE__ */ createScript(`
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
 return redis.call('HSET', KEYS[1], 'until', '0')
 `)
@@ -65,7 +65,7 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  *   T number-of-two-lists term keep keep-ms oldest-end hold
  * Answers `ok|duplicate first-seq last-seq`, `fenced`, `epoch` or `conflict`.
  */
-export const appendScript = createScript(`
+export const appendScript = /* @__PURE__ */ createScript(`
 local feed = redis.call('HMGET', KEYS[3], 'fence', 'batch', 'from', 'to')
 if feed[1] ~= ARGV[1] then return {'fenced'} end
 ${whichServer}
@@ -158,7 +158,7 @@ return {'ok', string.format('%.0f', from), last}
  * Starts an epoch that shares nothing with any before it. KEYS meta, feed. ARGV fence, the epoch that is to end, the new
  * one: of several feeds that ask for it, the first is enough.
  */
-export const renewEpochScript = createScript(`
+export const renewEpochScript = /* @__PURE__ */ createScript(`
 if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'past', '')
 return 1
@@ -168,7 +168,7 @@ return 1
  * Finds the last entry older than a moment by halving; entries are in the order of their `time` but for clock steps.
  * KEYS meta, log. ARGV the moment, RFC 3339 in UTC with milliseconds. Answers its sequence number.
  */
-export const seekScript = createScript(`
+export const seekScript = /* @__PURE__ */ createScript(`
 local meta = redis.call('HMGET', KEYS[1], 'seq', 'first')
 local low = tonumber(meta[2] or '1') - 1
 local high = tonumber(meta[1] or '0')
@@ -183,7 +183,7 @@ return string.format('%.0f', low)
 `)
 
 /** The head of the log and a page of the known set, of one moment. KEYS meta, objects, index. ARGV after, up to, limit. */
-export const pageScript = createScript(`
+export const pageScript = /* @__PURE__ */ createScript(`
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
 local keys = redis.call('ZRANGEBYLEX', KEYS[3], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
 local answer = {meta[1] or '', meta[2] or '0'}
@@ -198,7 +198,7 @@ return answer
 `)
 
 /** The namespaces that a resource has objects in, by leaps over all of one. KEYS index. ARGV limit. */
-export const namespacesScript = createScript(`
+export const namespacesScript = /* @__PURE__ */ createScript(`
 local found, from = {}, '-'
 while #found < tonumber(ARGV[1]) do
   local key = redis.call('ZRANGEBYLEX', KEYS[1], from, '+', 'LIMIT', 0, 1)[1]

@@ -18,7 +18,7 @@ const isUnchanged = `redis.call('ZCARD', KEYS[1]) == tonumber(ARGV[1]) and
  * a claim is too old, how many of those, how many objects, then their keys and the running terms that go with them.
  * Answers 0, and does nothing, where the feeds are no longer the same.
  */
-const dropScript = createScript(`
+const dropScript = /* @__PURE__ */ createScript(`
 if not (${isUnchanged}) then return 0 end
 local last = 4 + ARGV[4]
 redis.call('HDEL', KEYS[2], unpack(ARGV, 5, last))
@@ -28,7 +28,7 @@ return 1
 `)
 
 /** Forgets feeds. KEYS feeds, status, their hashes… ARGV as above up to how many of those, then their ids. */
-const forgetScript = createScript(`
+const forgetScript = /* @__PURE__ */ createScript(`
 if not (${isUnchanged}) then return 0 end
 redis.call('ZREM', KEYS[1], unpack(ARGV, 4))
 redis.call('HDEL', KEYS[2], unpack(ARGV, 4))

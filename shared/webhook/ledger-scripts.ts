@@ -5,7 +5,7 @@ import { createScript } from '../redis.ts'
  * ARGV how many jobs, per job: webhook, how many deliveries, their ids; then the numbers of the log entries that are wanted.
  * Answers per job the webhook's record, since when it fails, until when it is paused, and the records; then the events' JSON.
  */
-export const loadScript = createScript(`
+export const loadScript = /* @__PURE__ */ createScript(`
 local answer, i = {}, 2
 for n = 1, tonumber(ARGV[1]) do
   local webhook, last = ARGV[i], i + 1 + tonumber(ARGV[i + 1])
@@ -32,7 +32,7 @@ return answer
  *   first-key new-state how-many, and so many times: id seq header-as-read new-record place-in-line (empty: none)
  * Answers 1 or 0 for each; 1 also for what was recorded before by this very call.
  */
-export const settleScript = createScript(`
+export const settleScript = /* @__PURE__ */ createScript(`
 local keep, i = tonumber(ARGV[1]), 3 + ARGV[2] * 2
 local answer, changed = {}, false
 while ARGV[i] do
@@ -89,7 +89,7 @@ return answer
  * looks again before it leaves. KEYS lines, locks, records, log. ARGV object, job id, lease in ms, how many.
  * Answers \`held\`, \`empty\`, or \`mine\`, the last place in line, and per delivery: its place, its record, its event's JSON.
  */
-export const takeLineScript = createScript(`
+export const takeLineScript = /* @__PURE__ */ createScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HGET', KEYS[2], ARGV[1])
@@ -125,7 +125,7 @@ return answer
 `)
 
 /** Leaves a line. KEYS locks. ARGV object, job id. Answers 0 when somebody asked to look again. */
-export const leaveLineScript = createScript(`
+export const leaveLineScript = /* @__PURE__ */ createScript(`
 local held = redis.call('HGET', KEYS[1], ARGV[1])
 if not held or string.match(held, '^(%S+)') ~= ARGV[2] then return 1 end
 redis.call('HDEL', KEYS[1], ARGV[1])

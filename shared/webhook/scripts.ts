@@ -5,7 +5,7 @@ import { createScript } from '../redis.ts'
  * Where it changes what the webhook gets, the place from which that holds is kept with the dispatcher's.
  * KEYS webhooks, version, meta, dispatch. ARGV id, record as read (empty: there must be none), new record, 1 if so.
  */
-export const putScript = createScript(`
+export const putScript = /* @__PURE__ */ createScript(`
 local current = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if current == ARGV[3] then return 1 end
 if current ~= ARGV[2] then return 0 end
@@ -21,7 +21,7 @@ return 1
  * Removes a webhook with its ledger. What still waited ends as skipped, in counts that stay for a week.
  * KEYS webhooks, version, dispatch, health, counts, pending, records, other states… ARGV id, seconds to keep the counts.
  */
-export const removeScript = createScript(`
+export const removeScript = /* @__PURE__ */ createScript(`
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('INCR', KEYS[2])
 redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1], 'told:' .. ARGV[1])
@@ -37,7 +37,7 @@ return 1
  * Takes or renews the dispatcher's lease. KEYS dispatch. ARGV owner, lease in ms.
  * Answers \`held owner ms-left\`, or \`mine\` followed by the fields of the hash.
  */
-export const leaseScript = createScript(`
+export const leaseScript = /* @__PURE__ */ createScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence')
@@ -54,7 +54,7 @@ return answer
 `)
 
 /** Gives the dispatcher's lease up, if it is still ours. KEYS dispatch. ARGV fence. */
-export const yieldScript = createScript(`
+export const yieldScript = /* @__PURE__ */ createScript(`
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
 return redis.call('HSET', KEYS[1], 'until', '0')
 `)
@@ -70,7 +70,7 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
  * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
  */
-export const acceptScript = createScript(`
+export const acceptScript = /* @__PURE__ */ createScript(`
 local state = redis.call('HMGET', KEYS[1], 'fence', ARGV[2])
 if state[1] ~= ARGV[1] then return 'fenced' end
 local follower = string.match(ARGV[2], '^at:(.+)$')
@@ -126,7 +126,7 @@ return 'ok'
  * soon as it sees the new version. KEYS webhooks, version, outbox, records, pending, counts, lines.
  * ARGV webhook, job id, job, seq, delivery id, record, place-in-line. Answers 0 where there is no such webhook.
  */
-export const addScript = createScript(`
+export const addScript = /* @__PURE__ */ createScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 if redis.call('HSETNX', KEYS[4], ARGV[5], ARGV[6]) == 0 then return 1 end
 redis.call('ZADD', KEYS[5], ARGV[4], ARGV[5])
@@ -138,7 +138,7 @@ return 1
 `)
 
 /** Counts of one moment. KEYS counts, pending. Answers how many are pending, and the fields of the hash. */
-export const countScript = createScript(`
+export const countScript = /* @__PURE__ */ createScript(`
 local answer = {tostring(redis.call('ZCARD', KEYS[2]))}
 for _, field in ipairs(redis.call('HGETALL', KEYS[1])) do answer[#answer + 1] = field end
 return answer
@@ -149,7 +149,7 @@ return answer
  * be; \`auto\`: longer with each pause in a row), the first and the longest such pause.
  * Answers since when it has failed, and until when it is paused.
  */
-export const failScript = createScript(`
+export const failScript = /* @__PURE__ */ createScript(`
 local since, pauses, pausedUntil = 'since:' .. ARGV[1], 'pauses:' .. ARGV[1], 'until:' .. ARGV[1]
 redis.call('HSETNX', KEYS[1], since, ARGV[2])
 local now, before = tonumber(ARGV[3]), tonumber(redis.call('HGET', KEYS[1], pausedUntil) or '0')
@@ -170,6 +170,6 @@ return {redis.call('HGET', KEYS[1], since), string.format('%.0f', before)}
 `)
 
 /** Notes that an endpoint works, or starts anew. KEYS health. ARGV webhook. */
-export const recoverScript = createScript(`
+export const recoverScript = /* @__PURE__ */ createScript(`
 return redis.call('HDEL', KEYS[1], 'since:' .. ARGV[1], 'until:' .. ARGV[1], 'pauses:' .. ARGV[1])
 `)
