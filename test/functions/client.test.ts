@@ -111,5 +111,97 @@ test('gives up when the relay refuses for good, and says why', async () => {
     status: 400,
     field: 'phase',
     message: expect.stringContaining('Sleeping'),
+    retryAfter: undefined,
   })
+})
+
+/** Answers requests in turn, the last one for ever. */
+function answer(...responses: ((headers: Headers) => Response)[]) {
+  const asked: { url: string; headers: Headers }[] = []
+  const send: typeof fetch = async (url, init) => {
+    const headers = new Headers(init?.headers)
+    const respond = responses[Math.min(asked.length, responses.length - 1)]
+    asked.push({ url: String(url), headers })
+    return respond?.(headers) ?? new Response()
+  }
+  return { asked, send }
+}
+
+const lines = (...messages: object[]) =>
+  new Response(messages.map((message) => `${JSON.stringify(message)}\n`).join(''))
+const event = (name: string, cursor?: string) => ({ id: name, data: { name, changes: [] }, ...(cursor && { cursor }) })
+
+test('waits as long as the relay asks to, and longer and longer where it does not say', async () => {
+  const busy = (after: string) => () => new Response('', { status: 429, headers: { 'retry-after': after } })
+  const date = new Date(Date.now() + 60_000).toUTCString()
+  const { send } = answer(busy('30'), busy(date), () => new Response('', { status: 503 }))
+  const pauses: number[] = []
+  const pauseOf = async (count: number) => {
+    const abort = new AbortController()
+    const onRetry = (why: Error, pause: number) => {
+      expect(why).toBeInstanceOf(SubscriptionError)
+      pauses.push(pause)
+      if (pauses.length === count) abort.abort()
+    }
+    for await (const _ of subscribe({
+      url: 'http://relay',
+      fetch: send,
+      longestPause: 300,
+      onRetry,
+      signal: abort.signal,
+    }));
+  }
+  await pauseOf(1)
+  await pauseOf(2)
+  await pauseOf(5)
+  expect(pauses[0]).toBeGreaterThanOrEqual(30_000)
+  expect(pauses[1]).toBeGreaterThan(50_000)
+  for (const pause of pauses.slice(2)) expect(pause).toBeLessThanOrEqual(300)
+})
+
+test('asks for a new token when one is refused, and gives up when that one is refused too', async () => {
+  const refusal = () => new Response('', { status: 401 })
+  const { asked, send } = answer((headers) =>
+    headers.get('authorization') === 'Bearer second' ? lines({ relay: 'ready', cursor: 'c' }, event('x')) : refusal(),
+  )
+  const tokens = ['first', 'second', 'second', 'third', 'third']
+  const given: string[] = []
+  const token = async () => {
+    given.push(tokens[given.length] ?? '')
+    return given.at(-1) ?? ''
+  }
+  const names: unknown[] = []
+  const all = (async () => {
+    for await (const message of subscribe({ url: 'http://relay', fetch: send, token, longestPause: 10 }))
+      names.push(message)
+  })()
+  await expect(all).rejects.toMatchObject({ name: 'SubscriptionError', status: 401 })
+  expect(given).toEqual(tokens)
+  expect(names).toHaveLength(2)
+  expect(asked.map(({ headers }) => headers.get('last-event-id'))).toEqual([null, null, 'c', 'c', 'c'])
+  const once = subscribe({ url: 'http://relay', fetch: send, token: 'wrong' }).next()
+  await expect(once).rejects.toMatchObject({ status: 401 })
+})
+
+test('tells the current objects anew, and says so, when the connection breaks before all were told', async () => {
+  const { asked, send } = answer(
+    () => lines({ relay: 'ready', cursor: 'c-1' }, event('a')),
+    () => lines({ relay: 'ready', cursor: 'c-2' }, event('b'), { relay: 'live', cursor: 'c-2' }, event('c', 'c-3')),
+    () => lines({ relay: 'ready', cursor: 'c-3' }),
+  )
+  const messages: RelayMessage[] = []
+  for await (const message of subscribe({ url: 'http://relay/at/', from: 'state', fetch: send, longestPause: 10 })) {
+    messages.push(message)
+    if (messages.length === 5) break
+  }
+  expect(messages.map((message) => ('relay' in message ? message.relay : message.id))).toEqual([
+    'a',
+    'reset',
+    'b',
+    'live',
+    'c',
+  ])
+  expect(messages[1]).toEqual({ relay: 'reset', reason: 'restarted', cursor: 'c-2' })
+  expect(asked.map(({ url }) => url)).toEqual(Array(2).fill('http://relay/at/v1/events?from=state'))
+  expect(asked.map(({ headers }) => headers.get('last-event-id'))).toEqual([null, null])
 })
