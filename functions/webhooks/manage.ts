@@ -99,6 +99,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
         ...(url === undefined ? {} : { url }),
         ...(filter === undefined ? {} : { filter }),
         ...(input.ordering === undefined ? {} : { ordering: input.ordering }),
+        ...(input.content === undefined ? {} : { content: input.content }),
         ...keep('description', input.description, description),
         ...keep('schedule', schedule, current.schedule),
         ...keep('fields', input.fields, fields),

@@ -44,7 +44,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
 
   /** All of a webhook but what makes it one of its own. */
   const draft = async (input: Input) => {
-    const { description, ordering, schedule, fields } = input
+    const { description, ordering, content, schedule, fields } = input
     const url = policy.checkUrl(input.url).href
     const filter = context.readFilter(input.filter)
     const start = await findStart(reader, input.from, undefined)
@@ -54,6 +54,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
       ...(description === undefined ? {} : { description }),
       enabled: true,
       ...(ordering === undefined ? {} : { ordering }),
+      ...(content === undefined ? {} : { content }),
       ...(schedule === undefined ? {} : { schedule: toMs(schedule) }),
       ...(fields === undefined ? {} : { fields }),
       start: formatPosition(requireKept(start)),

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { filterNames } from '../../shared/filter/filter.ts'
 import { attemptErrors, deliveryStates } from '../../shared/webhook/delivery.ts'
-import { disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
+import { contents, disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
 import { continuation, createCollection, createLimit } from '../schemas/common.ts'
 import { event } from '../schemas/events.ts'
 import { verdicts } from './verdict.ts'
@@ -54,6 +54,11 @@ const ordering = z.enum(orderings).openapi({
     '`none`: each at once. `object`: of one object the next only after the one before ended. `latest`: the same, and what waits gives way to the newest state.',
 })
 
+const content = z.enum(contents).openapi({
+  description:
+    'How CloudEvents puts events into requests. `structured`: one event as JSON. `binary`: its `data` as the body, all else in `ce-` headers. `batch`: a JSON list of events that came together, up to 64 or 256 kB; they are taken or repeated as one, under one `webhook-id`.',
+})
+
 const fields = z
   .array(
     z.string().regex(/^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9_./-]+)?$/, 'a field of data, such as phase or labels.app'),
@@ -92,6 +97,7 @@ export const webhookInput = z
     filter: filterInput.default({}),
     description: description.optional(),
     ordering: ordering.optional(),
+    content: content.optional(),
     schedule: schedule.optional(),
     fields: fields.optional(),
     headers: headers.optional(),
@@ -115,6 +121,7 @@ export const webhookChange = z
     description: description.nullable().optional().openapi({ description: 'Null takes it away.' }),
     enabled: z.boolean().optional(),
     ordering: ordering.optional(),
+    content: content.optional(),
     schedule: schedule.nullable().optional(),
     fields: fields.nullable().optional(),
     headers: headers.nullable().optional(),
@@ -147,6 +154,7 @@ const webhookFields = {
   }),
   disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When it was turned off.' }),
   ordering: ordering.optional(),
+  content: content.optional(),
   schedule: z.array(z.number()).optional(),
   fields: z.array(z.string()).optional(),
   headers: z.array(z.string()).optional().openapi({ description: 'Names only: their values may be secret.' }),

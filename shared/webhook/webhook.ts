@@ -35,6 +35,14 @@ export interface Owner {
   proof?: unknown
 }
 
+/**
+ * How events are put into requests, in CloudEvents' terms: `structured`, one event as JSON; `binary`, its data as the body and
+ * all else in headers; `batch`, a JSON list of the events that came together.
+ */
+export const contents = ['structured', 'binary', 'batch'] as const
+
+export type ContentMode = (typeof contents)[number]
+
 /** An endpoint and what it wants, as the record in Redis holds it. */
 export interface Webhook {
   id: string
@@ -49,6 +57,8 @@ export interface Webhook {
   disabledAt?: string
   /** Absent: `none`. */
   ordering?: Ordering
+  /** Absent: `structured`. */
+  content?: ContentMode
   /** Pauses before the attempts in ms, the first at once; absent: the standard ones. */
   schedule?: number[]
   /** What of an event's `data` is sent, as dotted paths; absent: all of it. */

@@ -16,7 +16,7 @@ import type { SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
 import { type DisabledReason, switchWebhook } from '../../shared/webhook/webhook.ts'
 import { createBatcher } from './batcher.ts'
-import { createBodyWriter } from './body.ts'
+import { createContentWriter } from './body.ts'
 import { createCache } from './cache.ts'
 import { type Resolve, resolveBySystem } from './connect.ts'
 import { createEndpointHealth } from './health.ts'
@@ -96,10 +96,13 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const process = {
     ledger,
     load: createBatcher(ledger.load, { largest: 16 }),
-    settle: createBatcher((settlements: readonly Settlement[]) => ledger.settle(settlements), settling),
+    settle: createBatcher(async (groups: readonly (readonly Settlement[])[]) => {
+      const answers = await ledger.settle(groups.flat())
+      return groups.map(({ length }) => answers.splice(0, length))
+    }, settling),
     recipientOf: createRecipients(deps.box, deps.policy),
     sender,
-    bodies: createBodyWriter(createLogReader(redis, keys)),
+    contents: createContentWriter(createLogReader(redis, keys)),
     health: createEndpointHealth(createHealthStore(redis, keys)),
     async disable(id: string, reason: DisabledReason) {
       await store.update(id, (webhook) => {

@@ -1,7 +1,8 @@
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import { toMessageId } from '../../shared/webhook/message-id.ts'
 import type { DisabledReason } from '../../shared/webhook/webhook.ts'
-import type { BodyWriter } from './body.ts'
+import type { ContentWriter } from './body.ts'
+import { type Content, encodeBatch, toBatchId } from './content.ts'
 import type { EndpointHealth } from './health.ts'
 import { conclude, pauseAfter } from './outcome.ts'
 import type { Recipient } from './recipient.ts'
@@ -13,18 +14,25 @@ export interface Endpoint {
   readonly isEnabled: boolean
   /** Until when it wants to be left alone, ms since 1970; undefined when it does not. */
   pausedUntil(): number | undefined
+  /** What a request for one delivery carries; of a batch, one part. */
+  prepare(id: string, delivery: Delivery, event: string): Promise<Parcel>
   /**
-   * Attempts a delivery, and draws what follows from it for the endpoint.
-   * @param event JSON as in the log.
-   * @returns the delivery as it is after the attempt.
+   * Makes one attempt for all of these deliveries, and draws what follows from it for the endpoint.
+   * @returns the deliveries as they are after it.
    * @throws when a stop ended the request.
    */
-  attempt(id: string, delivery: Delivery, event: string): Promise<Delivery>
+  attempt(parcels: readonly Parcel[]): Promise<Delivery[]>
+}
+
+/** A delivery, ready to be sent. */
+export interface Parcel {
+  delivery: Delivery
+  content: Content
 }
 
 export interface EndpointDeps {
   sender: Pick<Sender, 'send'>
-  bodies: BodyWriter
+  contents: ContentWriter
   health: EndpointHealth
   /** Turns an endpoint off. */
   disable(webhook: string, reason: DisabledReason): Promise<void>
@@ -52,16 +60,16 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
     isEnabled = false
     await deps.disable(webhookId, reason)
   }
-  const send = async (id: string, delivery: Delivery, event: string): Promise<Sent> => {
+  const send = async (parcels: readonly Parcel[]): Promise<Sent> => {
     const at = now()
     if ('error' in target) return { attempt: { at, latencyMs: 0, ...target } }
-    const messageId = toMessageId(delivery.event)
+    const { messageId, content } = pack(parcels, webhook.content === 'batch')
+    const { body } = content
     const timestamp = Math.floor(at / 1000)
     const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
-    const body = await deps.bodies.write(event, id, delivery, webhook.fields)
     const headers = {
       ...own,
-      'content-type': 'application/cloudevents+json',
+      ...content.headers,
       'user-agent': deps.userAgent,
       'webhook-id': messageId,
       'webhook-timestamp': String(timestamp),
@@ -78,17 +86,31 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
       const until = health.pausedUntil(webhookId)
       return until > now() ? until : undefined
     },
-    async attempt(id, delivery, event) {
-      const sent = await send(id, delivery, event)
-      const outcome = conclude(delivery, sent, now(), random, schedule)
+    async prepare(id, delivery, event) {
+      return { delivery, content: await deps.contents.write(event, id, delivery, webhook) }
+    },
+    async attempt(parcels) {
+      const sent = await send(parcels)
+      const outcomes = parcels.map(({ delivery }) => conclude(delivery, sent, now(), random, schedule))
       if (sent.attempt.error === undefined) {
         await health.succeeded(webhookId)
       } else {
         const failingSince = await health.failed(webhookId, sent.attempt.at, now(), pauseAfter(sent))
-        if (outcome.isGone) await disable('gone')
+        if (outcomes.some(({ isGone }) => isGone)) await disable('gone')
         else if (now() - failingSince >= deps.disableAfter) await disable('failing')
       }
-      return outcome.delivery
+      return outcomes.map(({ delivery }) => delivery)
     },
+  }
+}
+
+/** What goes into one request, and what it is called. */
+function pack(parcels: readonly Parcel[], isBatch: boolean): { messageId: string; content: Content } {
+  const [first] = parcels
+  if (first === undefined) throw new Error('nothing to send')
+  if (!isBatch) return { messageId: toMessageId(first.delivery.event), content: first.content }
+  return {
+    messageId: toBatchId(parcels.map(({ delivery }) => delivery.event)),
+    content: encodeBatch(parcels.map(({ content }) => content)),
   }
 }

@@ -59,7 +59,8 @@ async function workOn(context: JobContext, line: readonly LoadedDelivery[], newe
     if (wait > 0) await sleep(wait)
     const paused = endpoint.pausedUntil()
     if (paused !== undefined) return paused
-    const after = await lane.run(() => endpoint.attempt(id, delivery, task.event))
+    const parcel = await endpoint.prepare(id, delivery, task.event)
+    const [after = delivery] = await lane.run(() => endpoint.attempt([parcel]))
     const isOurs = await settle(loaded, delivery, after)
     if (!isOurs) return 'more'
     if (after.state === 'pending') {

@@ -1,7 +1,8 @@
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import type { DeliveryJob } from '../../shared/webhook/job.ts'
 import type { LedgerWork, LoadedDelivery, LoadedJob, Settlement } from '../../shared/webhook/ledger-work.ts'
-import { createEndpoint, type Endpoint, type EndpointDeps } from './endpoint.ts'
+import { createEndpoint, type Endpoint, type EndpointDeps, type Parcel } from './endpoint.ts'
+import { groupBySize } from './group.ts'
 import type { Lane } from './lanes.ts'
 import { drainLine } from './line.ts'
 import { decide } from './outcome.ts'
@@ -10,7 +11,8 @@ import type { Recipient } from './recipient.ts'
 export interface ProcessDeps extends EndpointDeps {
   ledger: Pick<LedgerWork, 'takeLine' | 'leaveLine'>
   load(job: DeliveryJob): Promise<LoadedJob>
-  settle(settlement: Settlement): Promise<boolean>
+  /** Records these together or not at all. True for each that was still as it was read. */
+  settle(settlements: readonly Settlement[]): Promise<boolean[]>
   recipientOf(id: string, text: string): Promise<Recipient>
   /** Queues a job, due in `delay` ms. */
   retry(job: DeliveryJob, delay: number): Promise<void>
@@ -27,6 +29,13 @@ export interface JobContext {
   lane: Lane
   /** Records what became of a delivery. False: somebody else was faster. */
   settle(loaded: LoadedDelivery, before: Delivery, after: Delivery): Promise<boolean>
+}
+
+/** What an attempt, or the lack of one, makes of a delivery. */
+interface Step {
+  loaded: LoadedDelivery
+  before: Delivery
+  after: Delivery
 }
 
 /**
@@ -47,47 +56,60 @@ export async function processJob(
   deps.health.learn(job.webhook, health)
   const recipient = await deps.recipientOf(job.webhook, webhook)
   const endpoint = createEndpoint(deps, recipient)
-  const settle: JobContext['settle'] = ({ id, seq }, before, after) =>
-    deps.settle({ webhook: job.webhook, id, seq, before, after })
+  const settle: JobContext['settle'] = async ({ id, seq }, before, after) => {
+    const [isOurs = false] = await deps.settle([{ webhook: job.webhook, id, seq, before, after }])
+    return isOurs
+  }
   const isLatest = recipient.webhook.ordering === 'latest'
   const context: JobContext = { deps, job, jobName, isLatest, endpoint, lane, settle }
 
   const due = new Map<number, number>()
   let aside: number | undefined
-  const attempt = async (loaded: LoadedDelivery): Promise<Delivery | undefined> => {
-    const { id, seq, delivery } = loaded
-    const task = decide(loaded, job.attempt, endpoint.isEnabled, now())
-    if (delivery === undefined || task.type === 'nothing') return undefined
-    if (task.type === 'end') return task.delivery
-    if (task.type === 'requeue') {
-      due.set(seq, task.due)
-      return undefined
+  const attempt = async (group: readonly LoadedDelivery[]): Promise<Step[]> => {
+    const steps: Step[] = []
+    const parcels: Promise<Parcel>[] = []
+    const sent: LoadedDelivery[] = []
+    for (const loaded of group) {
+      const { id, seq, delivery } = loaded
+      const task = decide(loaded, job.attempt, endpoint.isEnabled, now())
+      if (delivery === undefined || task.type === 'nothing') continue
+      if (task.type === 'end') steps.push({ loaded, before: delivery, after: task.delivery })
+      else if (task.type === 'requeue') due.set(seq, task.due)
+      else sent[parcels.push(endpoint.prepare(id, delivery, task.event)) - 1] = loaded
     }
+    if (parcels.length === 0) return steps
     const paused = endpoint.pausedUntil()
-    if (paused === undefined) return await endpoint.attempt(id, delivery, task.event)
-    aside = paused
-    return undefined
+    if (paused !== undefined) {
+      aside = paused
+      return steps
+    }
+    const packed = await Promise.all(parcels)
+    for (const [n, after] of (await endpoint.attempt(packed)).entries()) {
+      const [loaded, before] = [sent[n], packed[n]?.delivery]
+      if (loaded !== undefined && before !== undefined) steps.push({ loaded, before, after })
+    }
+    return steps
   }
-  const record = async (loaded: LoadedDelivery, after: Delivery | undefined) => {
-    const { seq, delivery } = loaded
-    if (delivery === undefined || after === undefined) return
-    const isOurs = await settle(loaded, delivery, after)
-    if (isOurs && after.state === 'pending') due.set(seq, after.due ?? now())
+  const record = async (steps: readonly Step[]) => {
+    if (steps.length === 0) return
+    const settlements = steps.map(({ loaded: { id, seq }, before, after }) => {
+      return { webhook: job.webhook, id, seq, before, after }
+    })
+    const areOurs = await deps.settle(settlements)
+    for (const [n, { loaded, after }] of steps.entries()) {
+      if (areOurs[n] && after.state === 'pending') due.set(loaded.seq, after.due ?? now())
+    }
   }
 
   const objects = new Set<string>()
-  const work: Promise<unknown>[] = []
+  const loose: LoadedDelivery[] = []
   for (const loaded of deliveries) {
     const object = loaded.delivery?.object
-    if (object === undefined) {
-      work.push(
-        lane.run(
-          () => attempt(loaded),
-          (after) => record(loaded, after),
-        ),
-      )
-    } else objects.add(object)
+    if (object === undefined) loose.push(loaded)
+    else objects.add(object)
   }
+  const groups = recipient.webhook.content === 'batch' ? groupBySize(loose) : loose.map((loaded) => [loaded])
+  const work: Promise<unknown>[] = groups.map((group) => lane.run(() => attempt(group), record))
   for (const object of objects) {
     const drained = drainLine(context, object).then((until) => {
       aside = until ?? aside
@@ -100,7 +122,8 @@ export async function processJob(
   // What has to be repeated waits for the rest of the job: a job of theirs would stand in the way of one for all.
   if (aside !== undefined) return aside
   if (due.size > 0) {
-    const next = { ...job, attempt: job.attempt + 1, seqs: [...due.keys()] }
+    // In their own order, so that a batch is made of the same events again.
+    const next = { ...job, attempt: job.attempt + 1, seqs: [...due.keys()].sort((a, b) => a - b) }
     await deps.retry(next, Math.max(0, Math.max(...due.values()) - now()))
   }
   return undefined

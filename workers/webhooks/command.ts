@@ -61,8 +61,8 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
   const tell = (answer: object, options: Options) => show(answer, options, () => renderFields({ ...answer }))
 
   add('add <endpoint>', 'register a webhook; its secret is told this once', async (client, url, options) => {
-    const { filter, from, ordering, description, signatures, dryRun } = options
-    const body = { url, filter, from, ordering, description, signatures }
+    const { filter, from, ordering, content, description, signatures, dryRun } = options
+    const body = { url, filter, from, ordering, content, description, signatures }
     if (dryRun) {
       const answer = await client.ask<Rehearsal>('POST', '?dryRun=true', body)
       return show(answer, options, () => renderRehearsal(answer))
@@ -73,6 +73,7 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
     .option('--from <place>', 'the first event: now, start, state, a cursor or a time')
     .option('--dry-run', 'check everything, register nothing, and tell what it would have been sent in the last hour')
     .option('--ordering <word>', 'none, object or latest')
+    .option('--content <word>', 'structured, binary or batch')
     .option('--description <text>', 'for people')
     .option('--signatures <kinds...>', 'v1, v1a or both')
 

@@ -29,10 +29,11 @@ async function come(job: DeliveryJob, due: number) {
     endpoint: {
       isEnabled: true,
       pausedUntil: () => undefined,
-      attempt: async (id: string, delivery: Delivery) => {
+      prepare: async (id: string, delivery: Delivery) => {
         attempted.push(id)
-        return { ...delivery, state: 'delivered' as const }
+        return { delivery }
       },
+      attempt: async ([parcel]: { delivery: Delivery }[]) => [{ ...parcel?.delivery, state: 'delivered' as const }],
     },
     lane: { run: <T>(work: () => Promise<T>) => work(), leave: () => undefined },
     settle: async () => true,
