@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Bench, Row } from './bench.ts'
-import { type Child, startChild } from './fanout/child.ts'
+import { type Bench, median, type Row } from './bench.ts'
 import { type Contender, findNchan, startNchan, startPeer, startRelay } from './fanout/contenders.ts'
 import { createEvent } from './fanout/feed.ts'
+import { type Lateness, openSubscribers, paceAndMeasure, race, type Send, settle, warmUp } from './fanout/pacing.ts'
 
 interface Course {
   name: string
@@ -15,12 +15,16 @@ interface Course {
 interface Result {
   /** Deliveries a second at full load. */
   speed: number
-  p50: number
-  p99: number
+  half: Lateness
+  /** At the same number of events a second as all others. */
+  same?: Lateness
   bytesPerConnection: number
 }
 
-const batchSize = 20
+/** The peer whose half load all others are compared at: half of its own would ask more of the faster. */
+const yardstick = 'bare-node'
+/** How often the others are measured with and without a stopped reader, in turn. */
+const rounds = 3
 
 /** From the log to many readers; beside it, others that fan the same events out, from memory. */
 export const fanout: Bench = {
@@ -36,8 +40,8 @@ export const fanout: Bench = {
     })
     const peer = (name: string, start: Course['start']): Course => ({ name, start, subscribers: 1_000, queries: [''] })
     const courses: Course[] = [
+      peer(yardstick, () => startPeer('bare-node')),
       relay('1,000 subscribers', 1_000),
-      peer('bare-node', () => startPeer('bare-node')),
       peer('hono-streamsse', () => startPeer('hono-streamsse')),
       ...(nchan === undefined ? [] : [peer('nchan', () => startNchan(nchan))]),
       relay('1,000, 100 filters', 1_000, createFilters(100)),
@@ -46,15 +50,18 @@ export const fanout: Bench = {
       relay('100 subscribers', 100),
       relay('10,000 subscribers', 10_000),
     ]
-    const known = new Map<string, number>()
+    const known = new Map<string, Result>()
     for (const course of courses.filter(({ name }) => name.includes(only))) {
-      const result = await measure(course, seconds)
+      const measured = known.get(yardstick)
+      const common = course.subscribers === 1_000 && measured !== undefined ? measured.speed / 2_000 : undefined
+      const result = await measure(course, seconds, common)
       const ratios: Record<string, number> = {}
-      for (const [name, speed] of known) ratios[name] = result.speed / speed
-      if (course.subscribers === 1_000 && course.queries.length === 1) known.set(course.name, result.speed)
+      for (const [name, { speed }] of known) ratios[name] = result.speed / speed
+      if (course.subscribers === 1_000 && course.queries.length === 1) known.set(course.name, result)
       yield { case: course.name, value: result.speed, unit: 'events/s', ratios }
-      yield* describe(course.name, result)
+      yield* describe(course.name, result, measured)
     }
+    if ('1,000, one stopped'.includes(only)) yield* stopOne(seconds)
   },
 }
 
@@ -63,104 +70,83 @@ function createFilters(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `?namespace=shop&name=!nobody-${i}`)
 }
 
-function* describe(name: string, { p50, p99, bytesPerConnection }: Result): Generator<Row> {
-  yield { case: `${name}, half load, p50`, value: p50, unit: 'ms', ratios: {} }
-  yield { case: `${name}, half load, p99`, value: p99, unit: 'ms', ratios: {} }
+function* describe(name: string, { half, same, bytesPerConnection }: Result, peer?: Result): Generator<Row> {
+  yield { case: `${name}, half load, p50`, value: half.p50, unit: 'ms', ratios: {} }
+  yield { case: `${name}, half load, p99`, value: half.p99, unit: 'ms', ratios: {} }
+  for (const rank of same === undefined || peer === undefined ? [] : (['p50', 'p99'] as const)) {
+    const value = same?.[rank] ?? Number.NaN
+    const ratios = { [yardstick]: value / (peer?.half[rank] ?? Number.NaN) }
+    yield { case: `${name}, as many as ${yardstick}, ${rank}`, value, unit: 'ms', ratios }
+  }
   if (bytesPerConnection > 0) {
     yield { case: `${name}, per idle connection`, value: bytesPerConnection / 1024, unit: 'KB', ratios: {} }
   }
 }
 
-async function measure({ start, subscribers, queries }: Course, seconds: number): Promise<Result> {
+async function measure(
+  { start, subscribers, queries }: Course,
+  seconds: number,
+  common: number | undefined,
+): Promise<Result> {
   const contender = await start()
   await warmUp(contender)
-  const load = startChild('load.ts', [])
+  const before = await contender.memory()
+  const paths = queries.map((query) => `${contender.path}${query}`)
+  const load = await openSubscribers(contender, paths, subscribers)
   try {
-    const before = await contender.memory()
-    const paths = queries.map((query) => `${contender.path}${query}`)
-    const opened = load.hear('open')
-    load.send({ type: 'open', order: { port: contender.port, paths, count: subscribers } })
-    await opened
     await setTimeout(500)
-    const bytesPerConnection =
-      (Math.max(0, (await contender.memory()) - before) / subscribers) * Number(subscribers >= 1_000)
-
-    let sent = 0
-    const send = async (count: number) => {
-      await contender.publish(Array.from({ length: count }, () => createEvent(sent++)))
-    }
-    await send(batchSize)
-    await settle(load, sent * subscribers)
-    const speed = await race(load, send, () => sent, subscribers, seconds)
-    await read(load)
-    await pace(send, speed / subscribers / 2, seconds)
-    const { latencies } = await settle(load, sent * subscribers)
-    const sorted = latencies.toSorted((a, b) => a - b)
-    const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
-    return { speed, p50: at(0.5), p99: at(0.99), bytesPerConnection }
+    const grown = Math.max(0, (await contender.memory()) - before)
+    const bytesPerConnection = (grown / subscribers) * Number(subscribers >= 1_000)
+    const { send, sent } = createSource(contender)
+    const total = () => sent() * subscribers
+    await send(20)
+    await settle(load, total())
+    const speed = await race(load, send, sent, subscribers, seconds)
+    const half = await paceAndMeasure(load, send, total, speed / subscribers / 2, seconds)
+    const isAble = common !== undefined && common < (speed / subscribers) * 0.8
+    const same = isAble ? { same: await paceAndMeasure(load, send, total, common, seconds) } : {}
+    return { speed, half, ...same, bytesPerConnection }
   } finally {
     await load.end()
     await contender.stop()
   }
 }
 
-/** Compiles the server's code and grows its heap, so that what is measured is one more connection. */
-async function warmUp({ port, path }: Contender): Promise<void> {
-  const load = startChild('load.ts', [])
-  const opened = load.hear('open')
-  load.send({ type: 'open', order: { port, paths: [path], count: 500 } })
-  await opened
-  await load.end()
-  await setTimeout(200)
-}
-
-/** Sends as fast as readers take, never far ahead of them: a server that is drowned measures its buffers. */
-async function race(
-  load: Child,
-  send: (count: number) => Promise<void>,
-  sent: () => number,
-  subscribers: number,
-  seconds: number,
-): Promise<number> {
-  const begin = performance.now()
-  const first = sent()
-  const ahead = Math.max(200, Math.min(5_000, 400_000 / subscribers))
-  while (performance.now() - begin < seconds * 1_000) {
-    await send(Math.max(1, Math.min(batchSize, Math.ceil(ahead / 4))))
-    while (sent() - (await read(load)).received / subscribers > ahead) await setTimeout(1)
-  }
-  await settle(load, sent() * subscribers)
-  return ((sent() - first) * subscribers * 1_000) / (performance.now() - begin)
-}
-
-/** Sends at an even pace, a batch every few milliseconds. */
-async function pace(send: (count: number) => Promise<void>, perSecond: number, seconds: number): Promise<void> {
-  const begin = performance.now()
-  let count = 0
-  for (let now = 0; now < seconds * 1_000; now = performance.now() - begin) {
-    const due = Math.floor((now / 1_000) * perSecond) - count
-    if (due > 0) await send(due)
-    count += Math.max(0, due)
-    await setTimeout(Math.max(2, 1_000 / perSecond))
+/** Of 1,000 readers one is a process that is stopped, as by a debugger: what do the others notice of it? */
+async function* stopOne(seconds: number): AsyncGenerator<Row> {
+  const contender = await startRelay()
+  await warmUp(contender)
+  const others = await openSubscribers(contender, [contender.path], 999)
+  const { send, sent } = createSource(contender)
+  const total = () => sent() * 999
+  try {
+    await send(20)
+    await settle(others, total())
+    const speed = (await race(others, send, sent, 999, seconds)) / 999
+    const [free, beside]: [number[], number[]] = [[], []]
+    for (let round = 0; round < rounds; round++) {
+      const one = await openSubscribers(contender, [contender.path], 1)
+      free.push((await paceAndMeasure(others, send, total, speed / 2, seconds)).p99)
+      one.signal('SIGSTOP')
+      beside.push((await paceAndMeasure(others, send, total, speed / 2, seconds)).p99)
+      one.signal('SIGCONT')
+      await one.end()
+    }
+    const ratios = { 'all read': median(beside) / median(free) }
+    yield { case: '1,000, one stopped, half load, p99', value: median(beside), unit: 'ms', ratios }
+  } finally {
+    await others.end()
+    await contender.stop()
   }
 }
 
-/** Waits until everything arrived, exactly once. */
-async function settle(load: Child, expected: number): Promise<{ received: number; latencies: number[] }> {
-  const end = performance.now() + 60_000
-  const latencies: number[] = []
-  for (;;) {
-    const answer = await read(load)
-    for (const latency of answer.latencies) latencies.push(latency)
-    if (answer.received > expected) throw new Error(`${answer.received} events arrived of ${expected}`)
-    if (answer.received === expected) return { received: answer.received, latencies }
-    if (performance.now() > end) throw new Error(`only ${answer.received} events arrived of ${expected}`)
-    await setTimeout(5)
+/** Numbers events, and tells how many were sent. */
+function createSource(contender: Contender): { send: Send; sent: () => number } {
+  let sent = 0
+  return {
+    sent: () => sent,
+    async send(count) {
+      await contender.publish(Array.from({ length: count }, () => createEvent(sent++)))
+    },
   }
-}
-
-async function read(load: Child): Promise<{ received: number; latencies: number[] }> {
-  const told = load.hear<{ received: number; latencies: number[] }>('read')
-  load.send({ type: 'read' })
-  return told
 }

@@ -6,6 +6,7 @@ export interface Child {
   send(message: object): void
   /** The next message of a type. */
   hear<Message>(type: string): Promise<Message>
+  signal(name: NodeJS.Signals): void
   end(): Promise<void>
 }
 
@@ -28,6 +29,7 @@ export function startChild(file: string, args: readonly string[], flags: readonl
         child.on('message', listen)
         child.once('exit', fail)
       }),
+    signal: (name) => void child.kill(name),
     async end() {
       child.disconnect()
       await exited
