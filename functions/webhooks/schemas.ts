@@ -342,7 +342,7 @@ export const task = z
   .object({
     id: z.string(),
     kind: z.enum(['replay', 'recover']),
-    state: z.enum(['running', 'done']),
+    state: z.enum(['running', 'done', 'cancelled']),
     createdAt: z.string().openapi({ format: 'date-time' }),
     looked: z.int().openapi({ description: 'How many events or deliveries it has looked at.' }),
     accepted: z.int().openapi({ description: 'How many deliveries it has added.' }),

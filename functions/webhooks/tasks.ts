@@ -57,6 +57,16 @@ const getRoute = createRoute({
   responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...describeProblems(404, 503) },
 })
 
+const cancelRoute = createRoute({
+  method: 'post',
+  path: '/{id}/tasks/{task}/cancel',
+  operationId: 'cancelTask',
+  summary: 'End a replay or a recovery; what it has added is still sent',
+  tags,
+  request: { params: taskParams },
+  responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...describeProblems(404, 409, 503) },
+})
+
 /** Begins replays, which the dispatcher carries out, and tells how far they are. */
 export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
   const { reader, tasks, now } = context
@@ -71,7 +81,10 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     if (running.length >= mostRunning) {
       throw new RelayError('conflict', `${running.length} tasks of this webhook are under way; wait for them.`)
     }
-    const task = { id: createTaskId(), webhook, createdAt: now().toISOString(), ...given }
+    const time = now()
+    // What ends while it is carried out is not to be sent again by it.
+    const until = given.kind === 'recover' ? { until: time.getTime() } : {}
+    const task: Task = { id: createTaskId(), webhook, createdAt: time.toISOString(), ...until, ...given }
     await tasks.create(task)
     return viewTask(task, parseProgress(undefined, task))
   }
@@ -85,15 +98,18 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     const after = await placeOf(from)
     const upTo = to === undefined ? (await reader.bounds()).last : await placeOf(to)
     if (upTo < after) throw invalid('to', 'must not be before from')
-    if (errors !== undefined) return c.json(await begin(id, { kind: 'recover', after, upTo, errors }), 202)
+    if (errors !== undefined) {
+      // From the start on, what is in no log is meant as well, such as current objects.
+      const range = { ...(from === 'start' ? { after: -1 } : { after }), ...(to === undefined ? {} : { upTo }) }
+      return c.json(await begin(id, { kind: 'recover', ...range, errors }), 202)
+    }
     const own = filter === undefined ? {} : { filter: context.readFilter(filter) }
     return c.json(await begin(id, { kind: 'replay', after, upTo, ...own }), 202)
   })
 
   app.openapi(recoverRoute, async (c) => {
     const since = Date.parse(c.req.valid('query').since)
-    const { last } = await reader.bounds()
-    return c.json(await begin(c.req.valid('param').id, { kind: 'recover', after: -1, upTo: last, since }), 202)
+    return c.json(await begin(c.req.valid('param').id, { kind: 'recover', after: -1, since }), 202)
   })
 
   app.openapi(listRoute, async (c) => {
@@ -101,10 +117,24 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     return c.json({ items: items.map(({ task, progress }) => viewTask(task, progress)) }, 200)
   })
 
-  app.openapi(getRoute, async (c) => {
-    const { id, task: wanted } = c.req.valid('param')
+  const findTask = async ({ id, task: wanted }: { id: string; task: string }) => {
     const found = (await tasksOf(id)).find(({ task }) => task.id === wanted)
     if (found === undefined) throw new RelayError('not_found', `There is no task ${wanted}.`)
-    return c.json(viewTask(found.task, found.progress), 200)
+    return found
+  }
+
+  app.openapi(getRoute, async (c) => {
+    const { task, progress } = await findTask(c.req.valid('param'))
+    return c.json(viewTask(task, progress), 200)
+  })
+
+  app.openapi(cancelRoute, async (c) => {
+    const { task, progress } = await findTask(c.req.valid('param'))
+    if (progress.isDone && !progress.isCancelled) {
+      throw new RelayError('conflict', `Task ${task.id} has come to its end already.`)
+    }
+    const cancelled = { ...task, cancelledAt: task.cancelledAt ?? now().toISOString() }
+    await tasks.change(cancelled)
+    return c.json(viewTask(cancelled, progress), 200)
   })
 }

@@ -15,14 +15,17 @@ export interface Task {
   kind: 'replay' | 'recover'
   /** RFC 3339. */
   createdAt: string
+  /** RFC 3339: it is to be ended. */
+  cancelledAt?: string
   /** Events after this one … */
   after: number
-  /** … up to this one. */
-  upTo: number
+  /** … up to this one; absent: all of them. */
+  upTo?: number
   /** Of a replay: instead of the webhook's own. */
   filter?: Filter
-  /** Of a recovery: only what ended since, ms since 1970, */
+  /** Of a recovery: only what ended since, and until, ms since 1970, */
   since?: number
+  until?: number
   /** and only what failed like this in its last attempt. */
   errors?: AttemptError[]
 }
@@ -30,6 +33,8 @@ export interface Task {
 /** How far a task is. */
 export interface TaskProgress {
   isDone: boolean
+  /** It was ended before it was done. */
+  isCancelled?: boolean
   /** Which of the lists that it goes through. */
   part: number
   /** The last place that was looked at. */
@@ -42,6 +47,8 @@ export interface TaskProgress {
 /** Keeps tasks for as long as people ask about them. */
 export interface TaskStore {
   create(task: Task): Promise<void>
+  /** Puts a task in place of the one with its id. */
+  change(task: Task): Promise<void>
   /** All tasks with their progress, oldest first. */
   all(): Promise<{ task: Task; progress: TaskProgress; text: string | undefined }[]>
 }
@@ -58,15 +65,16 @@ export function createTaskId(): string {
   return `r${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte % 36).toString(36)).join('')}`
 }
 
-export function formatProgress({ isDone, part, at, looked, accepted }: TaskProgress): string {
-  return [isDone ? 'done' : 'running', part, at, looked, accepted].join(' ')
+export function formatProgress({ isDone, isCancelled, part, at, looked, accepted }: TaskProgress): string {
+  return [isCancelled ? 'cancelled' : isDone ? 'done' : 'running', part, at, looked, accepted].join(' ')
 }
 
 export function parseProgress(text: string | undefined, task: Task): TaskProgress {
   if (text === undefined) return { isDone: false, part: 0, at: task.after, looked: 0, accepted: 0 }
   const [state, ...numbers] = text.split(' ')
   const [part = 0, at = 0, looked = 0, accepted = 0] = numbers.map(Number)
-  return { isDone: state === 'done', part, at, looked, accepted }
+  const isCancelled = state === 'cancelled' ? { isCancelled: true } : {}
+  return { isDone: state !== 'running', ...isCancelled, part, at, looked, accepted }
 }
 
 /** Creates the store of one cluster's tasks. */
@@ -80,6 +88,10 @@ export function createTaskStore(redis: RedisClient, clusterKeys: Keys): TaskStor
         await redis.call('HDEL', keys.tasks, other.id)
         await redis.call('HDEL', keys.dispatch, taskField(other.id))
       }
+      await redis.call('HSET', keys.tasks, task.id, JSON.stringify(task))
+      await redis.call('INCR', keys.version)
+    },
+    async change(task) {
       await redis.call('HSET', keys.tasks, task.id, JSON.stringify(task))
       await redis.call('INCR', keys.version)
     },

@@ -44,6 +44,7 @@ export function createErrands(deps: {
   const { redis, keys, cluster, now } = deps.dispatcher
   const tasks = createTaskStore(redis, keys)
   const running = new Map<string, Promise<void>>()
+  const cancelled = new Set<string>()
   const ledger = createLedgerWork(redis, keys, { keep: keepEnded, events: new Map() })
 
   const announce = async () => {
@@ -65,9 +66,10 @@ export function createErrands(deps: {
       await inTurn(async () => {
         if (signal.aborted) return
         const subscriber = roster.get(task.webhook)
+        const isCancelled = cancelled.has(task.id)
         const step =
-          subscriber === undefined
-            ? { jobs: [], progress: { ...progress, isDone: true } }
+          subscriber === undefined || isCancelled
+            ? { jobs: [], progress: { ...progress, isDone: true, isCancelled } }
             : await planTask(
                 { redis, keys, reader: deps.reader, position: deps.position(), now: now() },
                 task,
@@ -103,6 +105,7 @@ export function createErrands(deps: {
         begin(id, () => endWaiting(id, disabledAt === undefined ? now() : Date.parse(disabledAt)))
       }
       for (const { task, progress, text } of await tasks.all()) {
+        if (task.cancelledAt !== undefined) cancelled.add(task.id)
         if (!progress.isDone) begin(task.id, () => run(task, text))
       }
     },

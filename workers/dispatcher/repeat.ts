@@ -17,10 +17,15 @@ export interface TaskStep {
   progress: TaskProgress
 }
 
-/** One that is to be sent once more. */
-type Repeated = Pick<Delivery, 'event' | 'scope' | 'object' | 'body' | 'cursor' | 'repeats'> & { seq: number }
+/** One that is to be sent once more: as the `nth` of those with its number. */
+type Repeated = Pick<Delivery, 'event' | 'scope' | 'object' | 'body' | 'cursor' | 'repeats'> & {
+  seq: number
+  nth: number
+}
 
 const pageSize = 500
+/** More than ever share one number within one list, so that those of different lists are told apart. */
+const mostAlike = 100
 
 /** Takes the next page of a task. Asked again for the same page, it plans the same deliveries under the same ids. */
 export async function planTask(
@@ -46,24 +51,25 @@ type Read = (
 
 const readLog: Read = async ({ reader, position }, task, before, subscriber) => {
   const matches = task.filter === undefined ? subscriber.matches : compileFilter(task.filter)
-  const entries = (await reader.read(before.at, pageSize)).filter(({ seq }) => seq <= task.upTo)
+  const { upTo = position.seq } = task
+  const entries = (await reader.read(before.at, pageSize)).filter(({ seq }) => seq <= upTo)
   const found = entries.flatMap(({ seq, json }): Repeated[] => {
     const event = JSON.parse(json) as RelayEvent
     const scope = matches(event)
     if (scope === undefined) return []
     const object = subscriber.isOrdered ? { object: lineOf(event) } : {}
     const cursor = formatPosition({ epoch: position.epoch, seq })
-    return [{ seq, event: event.id, cursor, ...object, ...(scope === 'in' ? {} : { scope }) }]
+    return [{ seq, nth: 0, event: event.id, cursor, ...object, ...(scope === 'in' ? {} : { scope }) }]
   })
-  const at = entries.at(-1)?.seq ?? task.upTo
-  return { found, looked: entries.length, part: 0, at, isDone: at >= task.upTo }
+  const at = entries.at(-1)?.seq ?? upTo
+  return { found, looked: entries.length, part: 0, at, isDone: at >= upTo }
 }
 
 const readFailed: Read = async ({ redis, keys, reader }, task, before, subscriber) => {
   const state = failedStates[before.part]
   if (state === undefined) return { ...before, found: [], looked: 0, isDone: true }
   const { records, states } = createWebhookKeys(keys).ledger(task.webhook)
-  const range = [`(${before.at}`, task.upTo, 'LIMIT', 0, pageSize] as const
+  const range = [`(${before.at}`, task.upTo ?? '+inf', 'LIMIT', 0, pageSize] as const
   const page = (await redis.call('ZRANGEBYSCORE', states[state], ...range)) as string[]
   const last = page.at(-1)
   if (last === undefined) {
@@ -76,7 +82,9 @@ const readFailed: Read = async ({ redis, keys, reader }, task, before, subscribe
   for (const id of (await redis.call('ZRANGEBYSCORE', states[state], at, at)) as string[]) ids.add(id)
   const stored = (await redis.call('HMGET', records, ...ids)) as (string | null)[]
   const { first } = await reader.bounds()
-  const found = new Map<number, Repeated>()
+  // An event that was sent again and failed again is sent once; tests and current objects share numbers with other events.
+  const found = new Map<string, Repeated>()
+  const counts = new Map<number, number>()
   for (const [n, id] of [...ids].entries()) {
     const text = stored[n]
     if (!text) continue
@@ -84,8 +92,11 @@ const readFailed: Read = async ({ redis, keys, reader }, task, before, subscribe
     const seq = seqOf(id)
     if (!isWanted(delivery, task) || (delivery.body === undefined && seq < first)) continue
     const { event, scope, body, object, cursor = id } = delivery
-    found.set(seq, {
+    const nth = found.get(`${seq} ${event}`)?.nth ?? counts.get(seq) ?? before.part * mostAlike
+    counts.set(seq, Math.max(nth + 1, counts.get(seq) ?? 0))
+    found.set(`${seq} ${event}`, {
       seq,
+      nth,
       event,
       cursor,
       repeats: id,
@@ -101,25 +112,35 @@ function seqOf(id: string): number {
   return parsePosition(id).seq
 }
 
-function isWanted({ endedAt = 0, attempts }: Delivery, { since = 0, errors }: Task): boolean {
-  if (endedAt < since) return false
+function isWanted(
+  { endedAt = 0, attempts }: Delivery,
+  { since = 0, until = Number.POSITIVE_INFINITY, errors }: Task,
+): boolean {
+  if (endedAt < since || endedAt > until) return false
   const last = attempts.at(-1)?.error
   return errors === undefined || (last !== undefined && errors.includes(last))
 }
 
-function planRepeats({ id: epoch, webhook }: Task, found: readonly Repeated[], { id }: Subscriber, now: number) {
+function planRepeats({ id: task, webhook }: Task, found: readonly Repeated[], { id }: Subscriber, now: number) {
   const jobs: PlannedJob[] = []
-  for (let i = 0; i < found.length; i += maxJobSize) {
-    const group = found[i]?.seq.toString(36) ?? ''
-    const planned: PlannedJob = { job: { webhook: id, epoch, group, attempt: 0, seqs: [] }, deliveries: [] }
-    for (const { seq, ...rest } of found.slice(i, i + maxJobSize)) {
-      const own = formatPosition({ epoch, seq })
-      const record = formatDelivery({ state: 'pending', acceptedAt: now, group, attempts: [], ...rest })
-      planned.job.seqs.push(seq)
-      const place = rest.object === undefined ? {} : { place: lineMember(rest, own) }
-      planned.deliveries.push({ seq, id: own, record, ...place })
-    }
-    jobs.push(planned)
+  for (const same of Map.groupBy(found, ({ nth }) => nth).values()) {
+    for (let i = 0; i < same.length; i += maxJobSize) jobs.push(planJob(id, task, same.slice(i, i + maxJobSize), now))
   }
   return webhook === id ? jobs : []
+}
+
+/** @param found of those with one number, all the `nth`. */
+function planJob(webhook: string, task: string, found: readonly Repeated[], now: number): PlannedJob {
+  const [first] = found
+  const epoch = first === undefined || first.nth === 0 ? task : `${task}${first.nth.toString(36)}`
+  const group = first?.seq.toString(36) ?? ''
+  const planned: PlannedJob = { job: { webhook, epoch, group, attempt: 0, seqs: [] }, deliveries: [] }
+  for (const { seq, nth: _, ...rest } of found) {
+    const own = formatPosition({ epoch, seq })
+    const record = formatDelivery({ state: 'pending', acceptedAt: now, group, attempts: [], ...rest })
+    planned.job.seqs.push(seq)
+    const place = rest.object === undefined ? {} : { place: lineMember(rest, own) }
+    planned.deliveries.push({ seq, id: own, record, ...place })
+  }
+  return planned
 }

@@ -44,7 +44,7 @@ export interface Rehearsal {
 
 export interface TaskView {
   id: string
-  state: 'running' | 'done'
+  state: 'running' | 'done' | 'cancelled'
   looked: number
   accepted: number
 }

@@ -9,7 +9,14 @@ import {
   type WebhookClient,
   type WebhookView,
 } from './client.ts'
-import { renderDelivery, renderExplanation, renderFields, renderRehearsal, renderWebhook } from './render.ts'
+import {
+  renderDelivery,
+  renderExplanation,
+  renderFields,
+  renderRehearsal,
+  renderTask,
+  renderWebhook,
+} from './render.ts'
 
 /** What the commands need from the process. */
 export interface WebhookCommandDeps {
@@ -136,13 +143,27 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
       await sleep(pollEvery)
       task = await client.ask<TaskView>('GET', `/${id}/tasks/${task.id}`)
     }
-    return show(task, options, () => `${task.accepted} deliveries added, ${task.looked} looked at.`)
+    return show(task, options, () => renderTask(task))
   })
     .option('--from <place>', 'start, a cursor or a time')
     .option('--to <place>', 'a cursor or a time; without it, now')
     .option('-f, --filter <name=value>', "instead of the webhook's own; may be repeated", readFilter)
     .option('--errors <classes...>', 'only what failed like this: timeout, status, connect …')
     .option('--failed-since <time>', 'everything that ended without being delivered since then')
+
+  add('cancel <id> <task>', 'end a replay', async (client, id, options, task) => {
+    const answer = await client.ask<TaskView>('POST', `/${id}/tasks/${encodeURIComponent(task)}/cancel`)
+    return show(answer, options, () => renderTask(answer))
+  })
+
+  add('tasks <id>', 'replays and recoveries of the last days', async (client, id, options) => {
+    const { items } = await client.ask<{ items: TaskView[] }>('GET', `/${id}/tasks`)
+    return show(
+      items,
+      options,
+      () => items.map((task) => `${task.id}  ${renderTask(task)}`).join('\n') || 'There are none.',
+    )
+  })
 
   add(
     'verify [id]',

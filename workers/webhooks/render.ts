@@ -1,4 +1,4 @@
-import type { DeliveryView, ExplanationView, Rehearsal, WebhookView } from './client.ts'
+import type { DeliveryView, ExplanationView, Rehearsal, TaskView, WebhookView } from './client.ts'
 
 /** One line about a webhook. */
 export function renderWebhook({ id, url, enabled, disabledReason, failingSince, filter }: WebhookView): string {
@@ -41,4 +41,10 @@ export function renderRehearsal({ history }: Rehearsal): string {
   const most = isComplete ? '' : ', the most that is looked at'
   const events = latest.map(({ time, type, subject, id }) => `  ${time}  ${type}  ${subject}  ${id}`)
   return [`${matched} of ${looked} events since ${since}${most}; nothing was registered.`, ...events].join('\n')
+}
+
+/** One line about a replay or a recovery. */
+export function renderTask({ state, accepted, looked }: TaskView): string {
+  const how = state === 'done' ? '' : ` (${state})`
+  return `${accepted} deliveries added, ${looked} looked at${how}.`
 }
