@@ -6,7 +6,7 @@ import { refuseExposure } from '../infra/node/exposure.ts'
 import { explainFailure } from '../infra/node/failure.ts'
 import { createLogger, ignoreLostTerminal } from '../infra/node/logger.ts'
 import { runRole } from '../infra/node/run-role.ts'
-import { rerunWithNewerNode } from '../infra/node/runtime.ts'
+import { followLauncher, rerunWithNewerNode } from '../infra/node/runtime.ts'
 import { listCaches } from '../infra/redis/find.ts'
 import product from '../package.json' with { type: 'json' }
 import { renderConfig, renderMarkdown, renderOption, showConfig } from '../shared/config/render.ts'
@@ -231,6 +231,7 @@ async function main(): Promise<number> {
   try {
     const rerun = await rerunWithNewerNode()
     if (rerun !== undefined) return rerun
+    followLauncher()
     const { promise, resolve } = Promise.withResolvers<number>()
     await createProgram(resolve).parseAsync()
     return await promise

@@ -21,8 +21,16 @@ export async function runRole(start: () => Promise<Running>, log: Logger): Promi
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => ending.resolve(signal))
   process.on('SIGINT', () => supervised || ending.resolve('SIGINT'))
   process.on('disconnect', () => ending.resolve('the supervisor is gone'))
+  // It may have gone before anybody listened.
+  if (supervised && !process.connected) ending.resolve('the supervisor is gone')
 
-  const running = await start()
+  const starting = start()
+  const running = await Promise.race([starting, ending.promise.then(() => undefined)])
+  if (running === undefined) {
+    // Whatever is half started has taken nothing in yet.
+    starting.catch(() => undefined)
+    return 0
+  }
   if (process.connected) process.send?.({ type: 'ready', about: running.about } satisfies ReadyMessage)
 
   const reason = await ending.promise

@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { SetupError } from './setup-error.ts'
 
 const oldest = 24
+/** Names the process that reran this one. */
+const launcherVariable = 'KUBE_WATCH_RELAY_LAUNCHER'
+const lookMs = 500
 
 /**
  * Runs this same command with the Node that the project brings along, if the one that runs now is too old.
@@ -19,7 +22,10 @@ export async function rerunWithNewerNode(version = process.versions.node): Promi
       `Node ${version} is too old: use Node ${oldest} or newer, or run npm ci, which brings one along.`,
     )
   }
-  const child = spawn(program, process.argv.slice(1), { stdio: 'inherit' })
+  const child = spawn(program, process.argv.slice(1), {
+    stdio: 'inherit',
+    env: { ...process.env, [launcherVariable]: String(process.pid) },
+  })
   // A terminal sends SIGINT to the whole group; the others come to this process alone.
   process.on('SIGINT', () => undefined)
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
@@ -27,4 +33,17 @@ export async function rerunWithNewerNode(version = process.versions.node): Promi
     child.once('error', reject)
     child.once('exit', (code) => resolve(code ?? 1))
   })
+}
+
+/** Ends this process as SIGTERM does once the one that reran it with a newer Node is gone, however that ended. */
+export function followLauncher(): void {
+  const launcher = Number(process.env[launcherVariable])
+  delete process.env[launcherVariable]
+  if (!launcher) return
+  const timer = setInterval(() => {
+    if (process.ppid === launcher) return
+    clearInterval(timer)
+    process.kill(process.pid, 'SIGTERM')
+  }, lookMs)
+  timer.unref()
 }

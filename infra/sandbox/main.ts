@@ -42,4 +42,6 @@ async function quit(): Promise<void> {
 process.once('SIGTERM', quit)
 process.once('SIGINT', quit)
 process.once('disconnect', quit)
+// Whoever started it may have gone before anybody listened.
+if (process.send !== undefined && !process.connected) await quit()
 process.stdout.write(`${JSON.stringify({ url: sandbox.url })}\n`)

@@ -16,13 +16,21 @@ export interface RelayProcess {
   readonly exited: Promise<{ code: number | null; signal: string | null }>
 }
 
-/** Starts `relay` without any configuration of this machine: no cluster, no variables but these. */
-export function startRelay(args: readonly string[], env: Record<string, string> = {}): RelayProcess {
+/**
+ * Starts `relay` without any configuration of this machine: no cluster, no variables but these.
+ * @param options.ownGroup lets a signal be sent to it and all that it started in its group.
+ */
+export function startRelay(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  options: { ownGroup?: boolean } = {},
+): RelayProcess {
   const { PATH = '', XDG_CACHE_HOME = '' } = process.env
   const home = env.HOME ?? '/nonexistent'
   const child = spawn(process.execPath, [entry, ...args], {
     env: { PATH, XDG_CACHE_HOME, HOME: home, LOG_FORMAT: 'json', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.ownGroup === true,
   })
   let stdout = ''
   let stderr = ''

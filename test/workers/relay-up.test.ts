@@ -100,6 +100,36 @@ test('refuses a second relay on the same data folder', async () => {
   expect(code).toBe(2)
 })
 
+test.each(['SIGINT', 'SIGTERM'] as const)('drains in order when %s reaches the whole process group', async (signal) => {
+  const relay = startRelay(['up', '--port', '0'], { RELAY_DATA: data, LOG_LEVEL: 'debug' }, { ownGroup: true })
+  started.push(relay)
+  await awaitSummary(relay)
+  await vi.waitUntil(() => roles.every((role) => relay.log().some((line) => line.role === role)), patience)
+  const pids = [...roles, 'sandbox'].map((name) => relay.pidOf(name))
+  process.kill(-Number(relay.child.pid), signal)
+  expect(await relay.exited).toEqual({ code: 0, signal: null })
+  expect(pids.filter(isAlive)).toEqual([])
+  const lines = relay.log()
+  expect(lines.filter(({ msg }) => msg === 'draining').map(({ role }) => role)).toEqual(['watch', 'deliver', 'serve'])
+  expect(lines.filter(({ level }) => level === 'error')).toEqual([])
+})
+
+test('starts again at once while the one before is still ending', async () => {
+  const first = up()
+  await awaitSummary(first)
+  // A role that hangs: it is waited for.
+  process.kill(first.pidOf('watch'), 'SIGSTOP')
+  first.child.kill('SIGINT')
+  await vi.waitUntil(() => first.stderr().includes('draining; once more to force'), patience)
+  const second = up()
+  await vi.waitUntil(() => second.stderr().includes('that is ending'), patience)
+  expect(second.log().some(({ msg }) => msg === 'started a process')).toBe(false)
+  process.kill(first.pidOf('watch'), 'SIGCONT')
+  await awaitSummary(second)
+  expect(await first.exited).toEqual({ code: 0, signal: null })
+  expect(second.log().filter(({ level }) => level === 'error')).toEqual([])
+})
+
 test('starts a role again that crashed, in the same place', async () => {
   const relay = up()
   const url = await awaitSummary(relay)

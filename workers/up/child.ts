@@ -26,6 +26,8 @@ export interface SupervisedChild {
   readonly name: string
   /** What it said when it was ready for the first time. Rejects with SetupError when it refused to start (exit code 2). */
   readonly ready: Promise<About>
+  /** From now on it may end without being started again. */
+  retire(): void
   /** Lets it drain, then ends it. */
   stop(): Promise<void>
   /** Ends it at once. */
@@ -45,15 +47,17 @@ export function superviseChild(options: ChildOptions): SupervisedChild {
   const { signal } = stopping
   let current: ChildProcess | undefined
   let wasReady = false
+  let runs = 0
 
   const runOnce = async (): Promise<Ended> => {
+    runs++
     const child = options.launch()
     log.debug({ child: name, pid: child.pid }, 'started a process')
     current = child
     const ended = awaitEnd(child)
     options.awaitReady(child).then((about) => {
       options.onReady?.(about)
-      if (wasReady) log.info({ pid: child.pid }, `${name} is up again`)
+      if (runs > 1) log.info({ pid: child.pid }, `${name} is up again`)
       wasReady = true
       first.resolve(about)
     }, first.reject)
@@ -81,6 +85,7 @@ export function superviseChild(options: ChildOptions): SupervisedChild {
   return {
     name,
     ready: first.promise,
+    retire: () => stopping.abort(),
     async stop() {
       stopping.abort()
       current?.kill('SIGTERM')

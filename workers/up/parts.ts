@@ -11,6 +11,8 @@ import type { UpOptions } from './up.ts'
 
 /** Something that was started and has to be ended. */
 export interface Part {
+  /** Called on all before the first one is stopped: what ends from now on was meant to. */
+  retire?(): void
   /** Lets it drain. */
   stop(): Promise<void>
   /** Ends it at once. */

@@ -7,10 +7,13 @@ import type { About } from './child.ts'
 const sandboxEntry = fileURLToPath(new URL('../../infra/sandbox/main.ts', import.meta.url))
 const relayEntry = fileURLToPath(new URL('../relay.ts', import.meta.url))
 
-/** Starts a role as a process of its own, which ends when this one does. */
+/**
+ * Starts a role as a process of its own, which ends when this one does. It has its own process group: Ctrl-C and whatever
+ * else ends a whole group must not end the roles in any order.
+ */
 export function launchRole(role: string, env: NodeJS.ProcessEnv): ChildProcess {
   // stdout belongs to the person at the terminal; what a role has to say goes to the log.
-  return fork(relayEntry, [role], { env, stdio: ['ignore', 2, 2, 'ipc'] })
+  return fork(relayEntry, [role], { env, stdio: ['ignore', 2, 2, 'ipc'], detached: true })
 }
 
 export function awaitRoleReady(child: ChildProcess): Promise<About> {
@@ -32,7 +35,7 @@ export interface SandboxOptions {
 /** Starts the sandbox cluster as a process of its own, which ends when this one does. */
 export function launchSandbox({ port, rate, seed }: SandboxOptions): ChildProcess {
   const args = ['--port', String(port), '--rate', String(rate), '--seed', String(seed)]
-  // Its own process group: Ctrl-C must not end it before the watcher has drained.
+  // Its own process group, as a role has.
   return fork(sandboxEntry, args, { stdio: ['ignore', 'pipe', 2, 'ipc'], detached: true })
 }
 

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { lockFolder } from '../../infra/node/lock.ts'
+import { awaitFolder } from '../../infra/node/lock.ts'
 import { SetupError } from '../../infra/node/setup-error.ts'
 import type { Config } from '../../shared/config.ts'
 import type { Logger } from '../../shared/role.ts'
@@ -49,6 +49,8 @@ export function startUp(options: UpOptions): Relay & { readonly ready: Promise<v
   let stopped: Promise<void> | undefined
   const stop = async () => {
     stopping.abort()
+    // A signal may reach the whole process group: then children end by themselves.
+    for (const part of started) part.retire?.()
     // What is half started has to be known before it can be stopped.
     await ready.catch(() => undefined)
     for (const part of started.toReversed()) {
@@ -73,13 +75,15 @@ async function startAll(options: UpOptions, started: Part[], signal: AbortSignal
   const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   aborted.catch(() => undefined)
   await mkdir(data, { recursive: true, mode: 0o700 })
-  const lock = await lockFolder(data)
+  const lock = await awaitFolder(data, signal, ({ heldBy }) =>
+    log.info({ pid: heldBy }, `waiting for the relay on ${config.data} that is ending`),
+  )
   if ('heldBy' in lock) {
     throw new SetupError(
       `RELAY_DATA: another relay (process ${lock.heldBy}) runs on ${config.data}. End it, or choose another folder (--data).`,
     )
   }
-  started.push({ stop: async () => lock.release(), kill: lock.release })
+  started.push({ retire: lock.leave, stop: async () => lock.release(), kill: lock.release })
   await checkPort(config.host, config.port)
 
   const redisStarting = startRedis(options, started)
@@ -130,5 +134,11 @@ async function startAll(options: UpOptions, started: Part[], signal: AbortSignal
   )
   if (late.size === 0) return
   log.warn({ roles: [...late] }, 'not ready yet')
+  for (const role of roles.filter(({ name }) => late.has(name))) {
+    role.ready.then(
+      () => log.info({}, `${role.name} is ready`),
+      () => undefined,
+    )
+  }
   await Promise.race([all, aborted])
 }
