@@ -44,7 +44,8 @@ export async function readReach(
   const began = parsePosition(start)
   return {
     bounds,
-    start: began.epoch === bounds.epoch ? began.seq : 0,
+    // Also of an earlier life of the log: its numbers go on.
+    start: Math.min(began.seq, bounds.last),
     reached: Math.min(bounds.last, at ? parsePosition(at).seq : 0),
     changed: Number(changed ?? 0),
     floor,

@@ -84,6 +84,29 @@ describe('a webhook that starts with the state', () => {
     expect(await stage.redis.exists(stage.keys.own('ledger', webhook.id, 'told'))).toBe(0)
   })
 
+  it('is not told it again either when the log begins a new life meanwhile', async () => {
+    await stage.know(...pods(3))
+    const webhook = await withState()
+    const changed = podEvent('web-0001')
+    await stage.change(changed)
+    await stage.redis.hset(stage.keys.meta, 'epoch', 'another')
+    const after = podEvent('web-0002')
+    await stage.change(after)
+    stage.dispatcher()
+    const last = podEvent('web-0001')
+    await accepted(webhook.id, 3)
+    await stage.change(last)
+    const ids = await accepted(webhook.id, 4)
+    expect(ids).toEqual(
+      new Set([
+        `${stage.cluster}/web-0000-uid/${[...ids].find((id) => id.includes('web-0000'))?.split('/')[2]}`,
+        ...told([changed, after]),
+        last.id,
+      ]),
+    )
+    expect(await verify(webhook)).toMatchObject({ isBalanced: true, told: 3, missing: [] })
+  })
+
   it('goes on where a dispatcher ended, in whatever page that was', async () => {
     const objects = pods(1500)
     for (let i = 0; i < objects.length; i += 100) await stage.know(...objects.slice(i, i + 100))
