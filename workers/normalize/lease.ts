@@ -10,6 +10,7 @@ import {
 import { formatTime } from '../clock.ts'
 import type { KubeObject } from '../kube/object.ts'
 import {
+  addPresent,
   asNumber,
   asObject,
   asString,
@@ -54,7 +55,7 @@ function readLease(object: KubeObject): LeaseData {
     strategy: asString(spec.strategy),
     preferredHolder: asString(spec.preferredHolder),
   }
-  for (const [name, value] of Object.entries(optional)) if (value !== undefined) data[name] = value
+  addPresent(data, optional)
   return data
 }
 

@@ -67,10 +67,17 @@ export function readMeta(object: KubeObject): ObjectData {
 }
 
 function readLabels(labels: unknown): Record<string, string> {
-  const entries = Object.entries(asObject(labels)).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  )
-  return Object.fromEntries(entries)
+  const all = asObject(labels)
+  const isText = (value: unknown) => typeof value === 'string'
+  for (const key in all) {
+    if (!isText(all[key])) return Object.fromEntries(Object.entries(all).filter(([, value]) => isText(value))) as never
+  }
+  return all as Record<string, string>
+}
+
+/** Adds the fields that are there. */
+export function addPresent(data: Record<string, unknown>, optional: Record<string, unknown>): void {
+  for (const name in optional) if (optional[name] !== undefined) data[name] = optional[name]
 }
 
 /** The controller, or else the first owner. */
@@ -81,10 +88,14 @@ function readOwner(references: unknown): Owner | undefined {
   return { kind: asString(owner.kind) ?? '', name: asString(owner.name) ?? '', uid: asString(owner.uid) ?? '' }
 }
 
+function isSame(a: Record<string, string>, b: Record<string, string>): boolean {
+  if (a === b) return true
+  for (const key in a) if (a[key] !== b[key]) return false
+  return Object.keys(a).length === Object.keys(b).length
+}
+
 /** The change of labels, with both sets whole: a reader's selector needs the old one. */
 export function compareLabels(old: ObjectData, next: ObjectData): Change[] {
-  const isSame = (a: Record<string, string>, b: Record<string, string>) =>
-    Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)
   return isSame(old.labels, next.labels) ? [] : [{ type: 'labels', from: old.labels, to: next.labels }]
 }
 

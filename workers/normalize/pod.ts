@@ -1,6 +1,15 @@
 import type { Change, ObjectData } from '../../shared/event.ts'
 import type { KubeObject } from '../kube/object.ts'
-import { asArray, asNumber, asObject, asString, compareLabels, type Normalizer, readMeta } from './normalizer.ts'
+import {
+  addPresent,
+  asArray,
+  asNumber,
+  asObject,
+  asString,
+  compareLabels,
+  type Normalizer,
+  readMeta,
+} from './normalizer.ts'
 import { compareResources, type Resources, readResize, readResources } from './pod-resize.ts'
 import { computeColumns, readState } from './pod-status.ts'
 
@@ -82,7 +91,7 @@ function readPod(object: KubeObject): PodData {
     disrupted: asString(find('DisruptionTarget', 'True')?.reason),
     resizing: readResize(find('PodResizePending', 'True'), find('PodResizeInProgress', 'True')),
   }
-  for (const [name, value] of Object.entries(optional)) if (value !== undefined) data[name] = value
+  addPresent(data, optional)
   return data
 }
 
