@@ -32,6 +32,7 @@ import { mountHealth } from './routes/health.ts'
 import { mountHolders } from './routes/holders.ts'
 import { mountLeases } from './routes/leases.ts'
 import { mountLogin } from './routes/login.ts'
+import { mountMetrics } from './routes/metrics.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
 import { mountSocket } from './routes/socket.ts'
@@ -115,6 +116,7 @@ export function createApp(deps: AppDeps): App {
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
   app.use(createBodyLimit(limits))
   app.use('/v1/*', createIdentifier({ authenticator, tickets, logins, origins }), createRateLimit(limits))
+  app.use('/metrics', createIdentifier({ authenticator, tickets, logins, origins }))
   for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
   app.use('/v1/webhooks/*', guardWebhooks({ authenticator, store: webhooks }))
   app.notFound(answerNotFound)
@@ -130,6 +132,7 @@ export function createApp(deps: AppDeps): App {
   mountHolders(app, services)
   app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, resources, now, ...deps.webhooks }))
   mountHealth(app, services)
+  mountMetrics(app, services)
   mountPage(app, deps.page)
   mountDocument(app)
 

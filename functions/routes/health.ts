@@ -83,7 +83,8 @@ export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services): void 
   })
 }
 
-async function readFeeds({ redis, keys, log }: Services): Promise<Feeds | undefined> {
+/** What the watchers say of their feeds; undefined when Redis cannot be reached. */
+export async function readFeeds({ redis, keys, log }: Services): Promise<Feeds | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const timeout = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, patience, undefined)

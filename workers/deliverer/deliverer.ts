@@ -11,6 +11,7 @@ import type { DeliveryJob } from '../../shared/webhook/job.ts'
 import { queueName } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
 import { createLedgerWork, type Settlement } from '../../shared/webhook/ledger-work.ts'
+import { countAttempts } from '../../shared/webhook/metrics.ts'
 import { defaultSchedule } from '../../shared/webhook/schedule.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
@@ -97,7 +98,8 @@ export function startDeliverer(deps: DelivererDeps): Running {
     ledger,
     load: createBatcher(ledger.load, { largest: 16 }),
     settle: createBatcher(async (groups: readonly (readonly Settlement[])[]) => {
-      const answers = await ledger.settle(groups.flat())
+      const all = groups.flat()
+      const answers = await ledger.settle(all, countAttempts(all))
       return groups.map(({ length }) => answers.splice(0, length))
     }, settling),
     recipientOf: createRecipients(deps.box, deps.policy),
