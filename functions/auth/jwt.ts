@@ -69,7 +69,7 @@ async function locateKeys({ issuer, jwks }: JwtOptions): Promise<JWTVerifyGetKey
   const options = { cooldownDuration: cooldown, timeoutDuration: 5_000 }
   if (jwks !== undefined) return createRemoteJWKSet(new URL(jwks), options)
   const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const response = await fetch(address, { signal: AbortSignal.timeout(5_000), redirect: 'error' })
+  const response = await fetch(address, { signal: AbortSignal.timeout(5_000), redirect: 'manual' })
   const found = response.ok ? ((await response.json()) as { issuer?: unknown; jwks_uri?: unknown }) : {}
   if (found.issuer !== issuer || typeof found.jwks_uri !== 'string') {
     throw new RelayError('unavailable', "The issuer's configuration cannot be read.", { retryAfter: 5 })

@@ -7,7 +7,8 @@ export interface RestOptions {
   readonly token: string
   /** After how long without an answer a request counts as failed, in ms. */
   readonly timeout?: number
-  readonly fetch?: typeof fetch
+  /** Where below the address the API is; `/` where absent. */
+  readonly path?: string
 }
 
 interface Waiting {
@@ -44,15 +45,16 @@ export function createRestClient(options: RestOptions): RedisClient {
 }
 
 async function send(options: RestOptions, commands: readonly Waiting[]): Promise<void> {
-  const { url, token, timeout = 5_000, fetch: ask = fetch } = options
+  const { url, token, timeout = 5_000, path = '' } = options
   const [first] = commands
   const isOne = commands.length === 1
-  const response = await ask(new URL(isOne ? '/' : '/pipeline', url), {
+  const response = await fetch(new URL(`${path}${isOne ? '/' : '/pipeline'}`, url), {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     body: JSON.stringify(isOne ? first?.words : commands.map(({ words }) => words)),
     signal: AbortSignal.timeout(timeout),
-    redirect: 'error',
+    // Runtimes at the edge know no 'error'; an answer that leads elsewhere is none.
+    redirect: 'manual',
   })
   const answer = await readAnswer(response)
   // A refusal of the whole request, such as of its token, is one object.

@@ -80,12 +80,14 @@ describe.each(runtimes)('callers on $name', ({ start }) => {
     beforeAll(async () => {
       pair = await generateKeyPair('ES256')
       const jwk = { ...(await exportJWK(pair.publicKey)), kid: 'one', alg: 'ES256' }
-      issuer = createServer((_, response) => {
-        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ keys: [jwk] }))
+      issuer = createServer((request, response) => {
+        const isConfiguration = request.url === '/.well-known/openid-configuration'
+        const answer = isConfiguration ? { issuer: url, jwks_uri: `${url}keys` } : { keys: [jwk] }
+        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
       })
       await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
       url = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/`
-      running = await start({ auth: { mode: 'jwt', issuer: url, jwks: `${url}keys` } })
+      running = await start({ auth: { mode: 'jwt', issuer: url } })
       const writer = await running.createWriter()
       await writer.append({ name: 'mine', namespace: 'shop' }, { name: 'other', namespace: 'bank' })
     })
