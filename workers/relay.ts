@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { Argument, Command, CommanderError, Option } from 'commander'
 import { refuseExposure } from '../infra/node/exposure.ts'
 import { explainFailure } from '../infra/node/failure.ts'
@@ -24,6 +22,7 @@ import {
 import { parseConfigured } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
 import type { KeysCommand } from './keys.ts'
+import { findSources } from './kube/sources.ts'
 import { addWebhookCommands } from './webhooks/command.ts'
 
 const { env } = process
@@ -102,7 +101,7 @@ function addRbac(program: Command, done: (code: number) => void): void {
       namespace: values.namespace,
       withIdentity: values.clusterIdentity,
       dryRun: values.dryRun === true,
-      cluster: findSources(config),
+      cluster: findSources(config, env),
       print,
       warn: (text) => process.stderr.write(text),
     })
@@ -128,7 +127,7 @@ function addKeys(program: Command, done: (code: number) => void): void {
         isTerminal: process.stderr.isTTY,
       })
       const [{ completeConfig }, { runKeys }] = await Promise.all([import('./up/standalone.ts'), import('./keys.ts')])
-      const complete = await completeConfig(config, findSources(config))
+      const complete = await completeConfig(config, findSources(config, env))
       print(await runKeys(read(values, command.args), complete, log))
       done(0)
     })
@@ -187,7 +186,7 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     log.error(explained === undefined ? { err: error } : {}, explained ?? 'failed')
     process.exit(explained === undefined ? 1 : 2)
   })
-  const sources = findSources(config)
+  const sources = findSources(config, env)
   // A supervisor has warned already.
   if (process.send === undefined) for (const warning of findUnknownVariables(env)) log.warn({}, warning)
 
@@ -214,12 +213,6 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
     log,
     print,
   })
-}
-
-function findSources({ kubeconfig, context }: Config) {
-  const token = '/var/run/secrets/kubernetes.io/serviceaccount/token'
-  const inCluster = env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(token)
-  return { kubeconfig, context, home: homedir(), inCluster }
 }
 
 function print(text: string): void {

@@ -1,13 +1,10 @@
-import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
 import type { AuthSettings } from '../functions/auth/choose.ts'
 import { startServe } from '../functions/node.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
 import type { RoleConfig } from '../shared/config.ts'
 import { parseResources } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
-
-const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+import { findSources } from './kube/sources.ts'
 
 /**
  * Starts the functions with what the configuration says about callers.
@@ -37,9 +34,7 @@ async function createReviewer(config: RoleConfig, log: Logger) {
     import('./kube/config.ts'),
     import('../infra/node/kube-reviewer.ts'),
   ])
-  const inCluster = process.env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(serviceAccountToken)
-  const { kubeconfig, context } = config
-  const choice = chooseCluster({ kubeconfig, context, home: homedir(), inCluster })
+  const choice = chooseCluster(findSources(config, process.env))
   if (choice === undefined) throw new SetupError('KUBECONFIG: RELAY_AUTH=kubernetes needs a cluster to ask.')
   const watched = new Set(parseResources(config.resources).map(({ resource }) => resource))
   if (!watched.has('rolebindings') || !watched.has('clusterrolebindings')) {

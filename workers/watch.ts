@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { homedir, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { checkRedis } from '../infra/node/check-redis.ts'
 import { connectRedis } from '../infra/node/connect-redis.ts'
@@ -14,6 +13,7 @@ import { adviseBoard } from './kube/advised-board.ts'
 import { createKubeClient } from './kube/client.ts'
 import { chooseCluster } from './kube/config.ts'
 import { createResolver } from './kube/resolver.ts'
+import { findSources } from './kube/sources.ts'
 import { createStatusBoard } from './watcher/status-board.ts'
 import { createStore } from './watcher/store.ts'
 import { startSweeping } from './watcher/sweeping.ts'
@@ -21,7 +21,6 @@ import { watchResource } from './watcher/watcher.ts'
 
 /** How long a stop waits for what is under way to reach the log, ms. */
 const flushMs = 5000
-const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
 /**
  * Starts the watcher: one feed per configured resource. Does not wait for the cluster or for Redis; both are tried for ever.
@@ -29,12 +28,7 @@ const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token
  */
 export async function startWatch(config: Config, log: Logger): Promise<Running> {
   const resources = parseConfigured(config.resources)
-  const choice = chooseCluster({
-    kubeconfig: config.kubeconfig,
-    context: config.context,
-    home: homedir(),
-    inCluster: process.env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(serviceAccountToken),
-  })
+  const choice = chooseCluster(findSources(config, process.env))
   if (choice === undefined) {
     throw new RelayError(
       'invalid',

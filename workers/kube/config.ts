@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { KubeConfig, loadYaml } from '@kubernetes/client-node'
 import { RelayError } from '../../shared/errors.ts'
+import { findProxy, type ProxySettings } from './proxy.ts'
+import type { ClusterSources } from './sources.ts'
 
 /** Which cluster to watch, and what made it so. */
 export interface ClusterChoice {
@@ -13,18 +15,12 @@ export interface ClusterChoice {
 }
 
 /**
- * Finds the cluster as kubectl would: the given kubeconfig files, the credentials that a pod has, then `~/.kube/config`.
- * @param from.kubeconfig one path or several, joined as in `KUBECONFIG`.
+ * Finds the cluster as kubectl would: the given kubeconfig files, the credentials that a pod has, then `~/.kube/config`; and
+ * the proxy on the way to it, where the kubeconfig names none.
  * @returns undefined when there is no configuration at all.
  * @throws RelayError `invalid` when a named file or context is not there or cannot be read.
  */
-export function chooseCluster(from: {
-  kubeconfig?: string | undefined
-  context?: string | undefined
-  home?: string | undefined
-  /** Whether the process runs in a pod with a service account. */
-  inCluster: boolean
-}): ClusterChoice | undefined {
+export function chooseCluster(from: ClusterSources): ClusterChoice | undefined {
   const config = new KubeConfig()
   const standard = from.home === undefined ? undefined : join(from.home, '.kube', 'config')
   let source: string
@@ -47,6 +43,7 @@ export function chooseCluster(from: {
   if (from.context !== undefined) config.setCurrentContext(from.context)
   checkContext(config, from.context)
   allowPlainHttp(config)
+  useProxies(config, from.proxies ?? {})
   const context = source === 'in-cluster credentials' ? 'in-cluster' : config.getCurrentContext()
   return { config, source, name: toClusterName(context) }
 }
@@ -139,6 +136,14 @@ function allowPlainHttp(config: KubeConfig): void {
   config.clusters = config.clusters.map((cluster) =>
     cluster.server.startsWith('http:') ? { ...cluster, skipTLSVerify: true } : cluster,
   )
+}
+
+/** The environment's, for what the kubeconfig names no proxy for itself. */
+function useProxies(config: KubeConfig, proxies: ProxySettings): void {
+  config.clusters = config.clusters.map((cluster) => {
+    const proxyUrl = cluster.proxyUrl || findProxy(cluster.server, proxies)
+    return proxyUrl === undefined ? cluster : { ...cluster, proxyUrl }
+  })
 }
 
 function toClusterName(context: string): string {

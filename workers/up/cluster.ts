@@ -1,15 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-
-/** Where a process may find credentials for a cluster. */
-export interface ClusterSources {
-  readonly sandbox: boolean
-  readonly kubeconfig: string | undefined
-  readonly context: string | undefined
-  readonly home: string | undefined
-  /** Whether the process runs in a Pod with a service account. */
-  readonly inCluster: boolean
-}
+import type { ClusterSources } from '../kube/sources.ts'
 
 /** Which cluster the relay works on, and why, for people. */
 export type Cluster =
@@ -21,7 +12,7 @@ export type Cluster =
  *
  * @throws RelayError when the configuration names a cluster that it does not describe.
  */
-export async function findCluster({ sandbox, ...sources }: ClusterSources): Promise<Cluster> {
+export async function findCluster({ sandbox, ...sources }: ClusterSources & { sandbox: boolean }): Promise<Cluster> {
   if (sandbox) return { kind: 'sandbox', name: 'sandbox', why: 'as asked for by --sandbox' }
   const none: Cluster = { kind: 'sandbox', name: 'sandbox', why: 'no Kubernetes configuration was found' }
   // The client for Kubernetes is a large library, which a first look at the sandbox need not wait for.
@@ -34,7 +25,7 @@ export async function findCluster({ sandbox, ...sources }: ClusterSources): Prom
   return { kind: 'real', name, server: config.getCurrentCluster()?.server ?? '', why: `from ${source}${context}` }
 }
 
-function hasNothing({ kubeconfig, context, inCluster, home }: Omit<ClusterSources, 'sandbox'>): boolean {
+function hasNothing({ kubeconfig, context, inCluster, home }: ClusterSources): boolean {
   const hasFile = home !== undefined && existsSync(join(home, '.kube', 'config'))
   return kubeconfig === undefined && context === undefined && !inCluster && !hasFile
 }

@@ -1,7 +1,8 @@
 import { SetupError } from '../../infra/node/setup-error.ts'
 import { findServer, serverFolder } from '../../infra/redis/state.ts'
 import type { Config, RoleConfig } from '../../shared/config.ts'
-import { type ClusterSources, findCluster } from './cluster.ts'
+import type { ClusterSources } from '../kube/sources.ts'
+import { findCluster } from './cluster.ts'
 import { readClusterNote } from './note.ts'
 
 /**
@@ -10,7 +11,7 @@ import { readClusterNote } from './note.ts'
  *
  * @throws SetupError that says what to set.
  */
-export async function completeConfig(config: Config, sources: Omit<ClusterSources, 'sandbox'>): Promise<RoleConfig> {
+export async function completeConfig(config: Config, sources: ClusterSources): Promise<RoleConfig> {
   if (config.redisUrl !== undefined) {
     return { ...config, redisUrl: config.redisUrl, cluster: config.cluster ?? (await nameCluster(sources)) }
   }
@@ -27,7 +28,7 @@ export async function completeConfig(config: Config, sources: Omit<ClusterSource
   return { ...config, kubeconfig, redisUrl: found.url, cluster }
 }
 
-async function nameCluster(sources: Omit<ClusterSources, 'sandbox'>): Promise<string> {
+async function nameCluster(sources: ClusterSources): Promise<string> {
   const cluster = await findCluster({ ...sources, sandbox: false })
   if (cluster.kind === 'real') return cluster.name
   throw new SetupError(

@@ -9,6 +9,7 @@ import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createKubeClient, type KubeClient } from '../../../workers/kube/client.ts'
 import { chooseCluster } from '../../../workers/kube/config.ts'
+import type { ProxySettings } from '../../../workers/kube/proxy.ts'
 import { createAuthority } from '../../support/certificates.ts'
 
 let folder: string
@@ -32,7 +33,7 @@ const write = (name: string, text: string) => {
 }
 
 /** A client as the product makes it from a kubeconfig file; `later` moves its clock. */
-function createClient(cluster: object, user: object): KubeClient {
+function createClient(cluster: object, user: object, proxies: ProxySettings = {}): KubeClient {
   const kubeconfig = {
     'current-context': 'c',
     clusters: [{ name: 'k', cluster }],
@@ -40,7 +41,7 @@ function createClient(cluster: object, user: object): KubeClient {
     contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
   }
   write('kubeconfig', JSON.stringify(kubeconfig))
-  const choice = chooseCluster({ kubeconfig: file('kubeconfig'), inCluster: false })
+  const choice = chooseCluster({ kubeconfig: file('kubeconfig'), inCluster: false, proxies })
   if (choice === undefined) throw new Error('no cluster')
   const client = createKubeClient(choice.config, 'test', () => now)
   ends.push(() => client.close())
@@ -231,8 +232,8 @@ describe('certificates', () => {
 })
 
 describe('a proxy', () => {
-  /** Connects through for TLS, and passes on requests without; remembers for whom. */
-  async function startProxy() {
+  /** Connects through for TLS, and passes on requests without; remembers for whom. Names under `.test` are this machine to it alone. */
+  async function startProxy(credential?: string) {
     const asked: string[] = []
     const server = http.createServer((request, response) => {
       const { host, pathname } = new URL(request.url ?? '')
@@ -241,7 +242,12 @@ describe('a proxy', () => {
     })
     server.on('connect', (request, socket: Socket) => {
       asked.push(request.url ?? '')
-      const [host = '', port] = (request.url ?? '').split(':')
+      if (request.headers['proxy-authorization'] !== credential) {
+        socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')
+        return
+      }
+      const [name = '', port] = (request.url ?? '').split(':')
+      const host = name.endsWith('.test') ? '127.0.0.1' : name
       const upstream = connect(Number(port), host, () => {
         socket.write('HTTP/1.1 200 OK\r\n\r\n')
         upstream.pipe(socket).pipe(upstream)
@@ -261,5 +267,29 @@ describe('a proxy', () => {
     expect(await get(createClient({ server: secure, ...place }, {}))).toBe('200 secure')
     expect(await get(createClient({ server: plain, 'proxy-url': proxy.url }, { token: 't' }))).toBe('200 Bearer t')
     expect(proxy.asked).toEqual([new URL(secure).host, new URL(plain).host])
+  })
+
+  it('that the environment names is used with the certificates of both sides, and not where it is excepted', async () => {
+    const authority = createAuthority(folder, 'authority')
+    const options = { ...authority.issue('server'), ca: authority.cert, requestCert: true, rejectUnauthorized: true }
+    const server = https.createServer(options, (request, response) =>
+      response.end((request.socket as TLSSocket).getPeerCertificate().subject.CN),
+    )
+    const url = `https://kubernetes.test:${await listen(server)}`
+    const proxy = await startProxy(`Basic ${Buffer.from('me:p@ss').toString('base64')}`)
+    const ann = authority.issue('ann')
+    const cluster = { server: url, 'certificate-authority': authority.certFile, 'tls-server-name': 'localhost' }
+    const user = { 'client-certificate': ann.certFile, 'client-key': ann.keyFile }
+    const through = (host: string, none?: string) =>
+      createClient(cluster, user, { https: proxy.url.replace('//', `//${host}`), http: 'http://127.0.0.1:1', none })
+    expect(await get(through('me:p%40ss@'))).toBe('200 ann')
+    expect(proxy.asked).toEqual([new URL(url).host])
+    await expect(get(through('me:wrong@'))).rejects.toThrow('407')
+    const asked = proxy.asked.length
+    await expect(get(through('me:p%40ss@', '10.0.0.0/8,.test'))).rejects.toThrow('kubernetes.test')
+    expect(proxy.asked).toHaveLength(asked)
+    const own = await startProxy()
+    await get(createClient({ ...cluster, 'proxy-url': own.url }, user, { https: proxy.url }))
+    expect([own.asked.length, proxy.asked.length]).toEqual([1, asked])
   })
 })
