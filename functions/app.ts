@@ -172,8 +172,8 @@ const protect = secureHeaders({
 function describeCors(origins: readonly string[]) {
   return {
     origin: [...origins],
-    allowHeaders: ['Authorization', 'Content-Type', 'Last-Event-ID'],
-    exposeHeaders: ['Link', 'Relay-Cursor', 'Retry-After'],
+    allowHeaders: ['Authorization', 'Content-Type', 'If-Match', 'Last-Event-ID'],
+    exposeHeaders: ['ETag', 'Link', 'Relay-Cursor', 'Retry-After'],
     maxAge: 600,
   }
 }

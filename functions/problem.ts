@@ -13,6 +13,7 @@ const titles: Readonly<Record<Code, string>> = {
   not_found: 'Not found',
   not_acceptable: 'No such format',
   conflict: 'In conflict with the present state',
+  changed: 'Changed by somebody else',
   gone: 'The history is no longer kept',
   too_large: 'The body is too large',
   unsupported: 'The body has an unsupported type',

@@ -7,6 +7,7 @@ const statuses = {
   not_acceptable: 406,
   conflict: 409,
   gone: 410,
+  changed: 412,
   too_large: 413,
   unsupported: 415,
   unprocessable: 422,

@@ -69,6 +69,7 @@ export function describeProblems(...statuses: number[]) {
     403: 'The credential does not allow it.',
     404: 'There is no such object.',
     406: 'None of the formats in `Accept` is to be had.',
+    412: 'It was changed since the `ETag` in `If-Match` was given.',
     410: 'The events after this cursor are no longer kept; `oldest` is where reading can begin.',
     422: 'The request asks for more than it may cost.',
     429: 'Too many; `Retry-After` says when to try again.',

@@ -6,7 +6,16 @@ import { readHead } from '../listing.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
 import { sealHeaders, toMs } from './register.ts'
-import { webhookChange, webhookCollection, webhookParams, webhookQuery, webhook as webhookSchema } from './schemas.ts'
+import {
+  changeHeaders,
+  etag,
+  webhookChange,
+  webhookCollection,
+  webhookParams,
+  webhookQuery,
+  webhook as webhookSchema,
+} from './schemas.ts'
+import { requireMatch, tagOf } from './version.ts'
 import { viewWebhook } from './view.ts'
 
 const tags = ['webhooks']
@@ -29,7 +38,10 @@ const getRoute = createRoute({
   summary: 'One webhook',
   tags,
   request: { params: webhookParams },
-  responses: { 200: { description: 'The webhook.', ...json(webhookSchema) }, ...describeProblems(404, 503) },
+  responses: {
+    200: { description: 'The webhook.', headers: etag, ...json(webhookSchema) },
+    ...describeProblems(404, 503),
+  },
 })
 
 const changeRoute = createRoute({
@@ -38,10 +50,14 @@ const changeRoute = createRoute({
   operationId: 'changeWebhook',
   summary: 'Change a webhook',
   tags,
-  request: { params: webhookParams, body: { ...json(webhookChange), required: true } },
+  request: { params: webhookParams, headers: changeHeaders, body: { ...json(webhookChange), required: true } },
   responses: {
-    200: { description: 'The webhook as it is now; in effect for events from here on.', ...json(webhookSchema) },
-    ...describeProblems(400, 404, 503),
+    200: {
+      description: 'The webhook as it is now; in effect for events from here on.',
+      headers: etag,
+      ...json(webhookSchema),
+    },
+    ...describeProblems(400, 404, 412, 503),
   },
 })
 
@@ -51,8 +67,8 @@ const removeRoute = createRoute({
   operationId: 'removeWebhook',
   summary: 'Remove a webhook and the record of its deliveries',
   tags,
-  request: { params: webhookParams },
-  responses: { 204: { description: 'Removed.' }, ...describeProblems(404, 503) },
+  request: { params: webhookParams, headers: changeHeaders },
+  responses: { 204: { description: 'Removed.' }, ...describeProblems(404, 412, 503) },
 })
 
 /** Lists, changes and removes webhooks. */
@@ -75,7 +91,9 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
 
   app.openapi(getRoute, async (c) => {
     const webhook = await context.find(c.req.valid('param').id)
-    return c.json(await viewWebhook(reader, webhook, (await health.all()).get(webhook.id)), 200)
+    return c.json(await viewWebhook(reader, webhook, (await health.all()).get(webhook.id)), 200, {
+      etag: tagOf(webhook),
+    })
   })
 
   app.openapi(changeRoute, async (c) => {
@@ -85,7 +103,9 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     const filter = input.filter === undefined ? undefined : context.readFilter(input.filter)
     const headers = input.headers ? await sealHeaders(box, id, input.headers) : input.headers
     const schedule = input.schedule ? toMs(input.schedule) : input.schedule
+    const ifMatch = c.req.valid('header')['if-match']
     const changed = await store.update(id, (current) => {
+      requireMatch(ifMatch, current)
       // Somebody who turns an endpoint on or off has taken the reason back, or gives one of their own.
       const {
         description,
@@ -108,11 +128,12 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     })
     if (changed === undefined) throw missing(id)
     if (input.enabled === true) await health.recover(id)
-    return c.json(await viewWebhook(reader, changed, (await health.all()).get(id)), 200)
+    return c.json(await viewWebhook(reader, changed, (await health.all()).get(id)), 200, { etag: tagOf(changed) })
   })
 
   app.openapi(removeRoute, async (c) => {
     const { id } = c.req.valid('param')
+    requireMatch(c.req.valid('header')['if-match'], await context.find(id))
     if (!(await store.remove(id))) throw missing(id)
     return c.body(null, 204)
   })

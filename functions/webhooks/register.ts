@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
+import { RelayError } from '../../shared/errors.ts'
 import { formatPosition, parsePosition } from '../../shared/position.ts'
 import { selectResources } from '../../shared/state-event.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
@@ -10,13 +11,16 @@ import { findStart, requireKept } from '../start.ts'
 import type { WebhookContext } from './context.ts'
 import { tryFilter } from './history.ts'
 import { createOnce } from './once.ts'
-import { createdWebhook, creationHeaders, creationQuery, rehearsal, webhookInput } from './schemas.ts'
+import { createdWebhook, creationHeaders, creationQuery, etag, rehearsal, webhookInput } from './schemas.ts'
 import { createSecrets, tellSecrets } from './secrets.ts'
+import { tagOf } from './version.ts'
 import { viewWebhook } from './view.ts'
 
 const json = <Schema>(schema: Schema) => ({ content: { 'application/json': { schema } } })
 /** How far a dry run looks back, in ms. */
 const hour = 3_600_000
+/** Of one owner. */
+const mostWebhooks = 1000
 
 const route = createRoute({
   method: 'post',
@@ -30,10 +34,10 @@ const route = createRoute({
     200: { description: 'Of a dry run: it is valid; nothing was registered.', ...json(rehearsal) },
     201: {
       description: 'Registered. The secret is told this once.',
-      headers: { Location: { schema: { type: 'string' }, description: 'Its address.' } },
+      headers: { ...etag, Location: { schema: { type: 'string' }, description: 'Its address.' } },
       ...json(createdWebhook),
     },
-    ...describeProblems(400, 409, 410, 503),
+    ...describeProblems(400, 409, 410, 422, 503),
   },
 })
 
@@ -61,6 +65,11 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
       ...(start.withState ? { state: selectResources(resources, filter.resource).map(nameOnly) } : {}),
     }
   }
+  const requireRoom = async (tenant: string | undefined) => {
+    const own = (await store.all()).filter(({ owner }) => owner?.tenant === tenant)
+    if (own.length < mostWebhooks) return
+    throw new RelayError('unprocessable', `There are ${own.length} webhooks of yours; remove one first.`)
+  }
   const rehearse = async (input: Input) => {
     const { url, filter, start } = await draft(input)
     const cursor = await reader.toCursor(parsePosition(start))
@@ -81,8 +90,9 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     const once = createOnce(context, { key, caller: owner?.tenant, input })
     const known = await once.find()
     const before = known === undefined ? undefined : await store.get(known)
-    if (before !== undefined) return c.json(await answer(before), 201, { location: `/v1/webhooks/${before.id}` })
+    if (before !== undefined) return c.json(await answer(before), 201, describe(before))
     const parts = await draft(input)
+    await requireRoom(owner?.tenant)
     const id = await once.take()
     const created: Webhook = {
       id,
@@ -93,9 +103,13 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
       secrets: await createSecrets(box, id, input.signatures),
     }
     const isFirst = await store.create(created)
-    const location = `/v1/webhooks/${id}`
-    return c.json(await answer(isFirst ? created : await context.find(id)), 201, { location })
+    const webhook = isFirst ? created : await context.find(id)
+    return c.json(await answer(webhook), 201, describe(webhook))
   })
+}
+
+function describe(webhook: Webhook) {
+  return { location: `/v1/webhooks/${webhook.id}`, etag: tagOf(webhook) }
 }
 
 /** Encrypts what is sent in headers. */

@@ -134,6 +134,14 @@ export const creationHeaders = z.object({
   }),
 })
 
+export const changeHeaders = z.object({
+  'if-match': z.string().max(1000).optional().openapi({
+    description: 'The `ETag` of the webhook as it was read: refuses when somebody has changed it since.',
+  }),
+})
+
+export const etag = { ETag: { schema: { type: 'string' as const }, description: 'Goes into `If-Match`.' } }
+
 export const creationQuery = z.strictObject({
   dryRun: z
     .enum(['true', 'false'])

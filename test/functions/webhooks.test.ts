@@ -170,6 +170,22 @@ describe('webhooks', () => {
     expect((await call('GET', `/${created.id}`)).body).toEqual(moved.body)
   })
 
+  it('are changed by who has seen their last version only, where that is asked for', async () => {
+    const created = await call('POST', '', { url })
+    const path = `/${created.body.id}`
+    const tag = String(created.headers.get('etag'))
+    expect((await call('GET', path)).headers.get('etag')).toBe(tag)
+    const changed = await call('PATCH', path, { description: 'a' }, { 'if-match': tag })
+    expect(changed.status).toBe(200)
+    const lost = await call('PATCH', path, { description: 'b' }, { 'if-match': `W/${tag}, ${tag}` })
+    expect(lost).toMatchObject({ status: 412, body: { field: 'If-Match' } })
+    expect((await call('DELETE', path, undefined, { 'if-match': tag })).status).toBe(412)
+    expect((await call('GET', path)).body).toMatchObject({ description: 'a' })
+    const tags = `"x", ${changed.headers.get('etag')}`
+    expect((await call('PATCH', path, { description: 'c' }, { 'if-match': tags })).status).toBe(200)
+    expect((await call('DELETE', path, undefined, { 'if-match': '*' })).status).toBe(204)
+  })
+
   it.each<[body: object, field: string]>([
     [{ url: 'https://127.0.0.1.evil:99/' }, 'url'],
     [{ url: 'https://192.168.0.1/' }, 'url'],
