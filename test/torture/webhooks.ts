@@ -65,8 +65,15 @@ const load = (async () => {
 })()
 
 const workers: ChildProcess[] = []
-const startWorker = () => spawn(process.execPath, [program, redis.url, stage.cluster], { stdio: 'ignore' })
-workers.push(startWorker(), startWorker())
+/** Waits until it works: on a busy machine those would else be killed that have not begun. */
+const startWorker = async () => {
+  const worker = spawn(process.execPath, [program, redis.url, stage.cluster], { stdio: ['ignore', 'pipe', 'inherit'] })
+  workers.push(worker)
+  await Promise.race([once(worker.stdout, 'data'), sleep(20_000)])
+}
+await startWorker()
+await startWorker()
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(1))
 process.once('exit', () => {
   for (const worker of workers) worker.kill('SIGKILL')
 })
@@ -83,7 +90,7 @@ for (let kill = 0; kill < kills; kill++) {
     const ended = victim === undefined ? undefined : once(victim, 'exit')
     victim?.kill('SIGKILL')
     await ended
-    workers.push(startWorker())
+    await startWorker()
   }
 }
 isOver = true
