@@ -1,4 +1,4 @@
-import type { Grant } from '../../shared/access.ts'
+import { everything, type Grant } from '../../shared/access.ts'
 import { hashText } from '../../shared/api-key.ts'
 import { RelayError } from '../../shared/errors.ts'
 import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
@@ -67,7 +67,9 @@ export function createKubernetesAuthenticator(
           const allowed = await Promise.all(namespaces.map((namespace) => isAllowed(user, resource, namespace)))
           return namespaces.filter((_, i) => allowed[i]).map(grant)
         })
-      return (await Promise.all(found)).flat()
+      const grants = (await Promise.all(found)).flat()
+      const isAll = found.length === watched.length && grants.every((grant) => grant.namespaces.includes('*'))
+      return isAll && grants.length === watched.length ? [everything] : grants
     },
     async isValid(caller) {
       const { token } = readProof(caller)

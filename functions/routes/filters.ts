@@ -62,11 +62,15 @@ function readFilter(input: Record<string, unknown>, { resources }: Services) {
 type Place = Parameters<typeof readHistory>[1]
 
 async function tryFilter(services: Services, caller: Caller, filter: Filter, start: Place, minutes: number) {
-  const match = compileFilter(await services.narrow(caller, filter))
+  const narrowed = await services.narrow(caller, filter)
+  const match = compileFilter(narrowed)
+  // How much there is of what one may not see is not told either.
+  const isOwn = narrowed === filter ? () => 'in' : compileFilter(scopeOf(narrowed))
   const latest: RelayEvent[] = []
   let looked = 0
   let matched = 0
   const isComplete = await readHistory(services.hub.pages, start, ({ event, json, cursor }) => {
+    if (isOwn(event) === undefined) return false
     looked++
     const scope = match(event)
     if (scope === undefined) return false
@@ -78,6 +82,10 @@ async function tryFilter(services: Services, caller: Caller, filter: Filter, sta
   const since = new Date(services.now().getTime() - minutes * 60_000).toISOString()
   // Events of the log are what the schema of events describes.
   return { since, looked, matched, isComplete, latest } as NonNullable<Result['history']>
+}
+
+function scopeOf({ resource, namespace }: Filter): Filter {
+  return { ...(resource === undefined ? {} : { resource }), ...(namespace === undefined ? {} : { namespace }) }
 }
 
 async function explain(services: Services, caller: Caller, filter: Filter, wanted: string, start: Place) {

@@ -86,61 +86,6 @@ describe('with API keys', () => {
     for (const token of Object.values(tokens)) expect(stored).not.toContain(token.slice(12))
   })
 
-  test('lets nobody see through any route or cursor what they may not: 0 leaks', async () => {
-    const { body } = await ask(serving.url, tokens.admin, '/v1/events')
-    const ids = await post({ url: 'http://127.0.0.1:9000/', filter: { resource: ['pods'], namespace: ['bank'] } })
-    const hook = await ask(serving.url, tokens.admin, '/v1/webhooks', ids)
-    expect(hook.status).toBe(201)
-    const cursors = ['start', body.next, ...body.events.map((event: { cursor: string }) => event.cursor), createdAt]
-    const allowed: Record<string, string[]> = { shop: ['shop'], teams: ['team-x'], nothing: [] }
-    const queries = [
-      '',
-      'namespace=bank',
-      'namespace=shop',
-      'namespace=*',
-      'namespace=!shop',
-      'resource=pods',
-      'name=c',
-    ]
-    let asked = 0
-    for (const [tenant, namespaces] of Object.entries(allowed)) {
-      const token = tokens[tenant]
-      const routes = [
-        ...queries.flatMap((query) => cursors.map((from) => `/v1/events?from=${from}&${query}`)),
-        ...queries.map((query) => `/v1/pods?${query}`),
-        ...['shop/a', 'team-x/b', 'bank/c'].map((name) => `/v1/pods/${name}`),
-        '/v1/leases',
-        '/v1/leases/bank/c',
-        '/v1/leases/bank/c/holders',
-        ...['%zz/c', '%62ank/c', '%2562ank/c', 'shop%2f..%2fbank/c'].map((name) => `/v1/pods/${name}`),
-        '/v1/holders/c',
-        '/v1/webhooks',
-        `/v1/webhooks/${hook.body.id}`,
-        `/v1/webhooks/${hook.body.id}/deliveries`,
-      ]
-      const answers = await Promise.all(
-        routes.map(async (path) => ({ path, ...(await ask(serving.url, token, path)) })),
-      )
-      for (const { path, status, body: answer } of answers) {
-        asked++
-        expect([200, 403, 404], `${tenant} ${path}`).toContain(status)
-        if (status !== 200) continue
-        const seen = [...JSON.stringify(answer).matchAll(/"namespace":"([^"]*)"/g)].map(([, namespace]) => namespace)
-        for (const namespace of seen) expect(namespaces, `${tenant} ${path}`).toContain(namespace)
-        expect(JSON.stringify(answer), `${tenant} ${path}`).not.toContain(hook.body.id)
-      }
-      const check = await ask(
-        serving.url,
-        token,
-        '/v1/filters/check',
-        post({ filter: { name: 'c' }, event: body.events[2].id }),
-      )
-      expect(JSON.stringify(check.body)).not.toContain('"namespace":"bank"')
-      expect([403, 404]).toContain(check.status)
-    }
-    expect(asked).toBeGreaterThan(100)
-  })
-
   test('tells each tenant what they may see, old and new, and refuses what they name and may not', async () => {
     const from = 'from=start'
     const names = async (token: string | undefined, query: string) =>
