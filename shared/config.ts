@@ -6,6 +6,7 @@ import {
   duration,
   integer,
   origins,
+  proxyUrl,
   type Role,
   redisUrl,
   type Setting,
@@ -185,6 +186,15 @@ export const settings = {
     defaultMeaning: 'false; on the sandbox true',
     meaning: 'Accept webhook addresses without TLS.',
     roles: ['up', 'serve', 'deliver'],
+  }),
+  webhookProxy: proxyUrl({
+    name: 'WEBHOOK_PROXY',
+    flag: 'webhook-proxy',
+    default: undefined,
+    defaultMeaning: 'none',
+    meaning:
+      'HTTP proxy that webhooks are sent through. It is asked to CONNECT to addresses that were checked, never to names.',
+    roles: ['up', 'deliver'],
   }),
   webhookSecretKey: secret({
     name: 'WEBHOOK_SECRET_KEY',

@@ -22,6 +22,8 @@ export type DeliverConfig = Pick<
   readonly webhookSecretKey?: string | undefined
   /** How long an endpoint may take nothing before it is turned off, in ms. */
   readonly webhookDisableAfter?: number
+  /** Through which all deliveries go. */
+  readonly webhookProxy?: string | undefined
   readonly strict?: boolean
 }
 
@@ -51,6 +53,7 @@ export async function startDeliver(config: DeliverConfig, log: Logger): Promise<
     log: log.child({ part: 'deliverer' }),
     options: {
       ...(config.webhookDisableAfter === undefined ? {} : { disableAfter: config.webhookDisableAfter }),
+      ...(config.webhookProxy === undefined ? {} : { proxy: new URL(config.webhookProxy) }),
     },
   })
   const dispatcher = startDispatcher({

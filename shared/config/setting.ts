@@ -180,6 +180,23 @@ export function redisUrl(row: Row<string | undefined>): Setting<string | undefin
   }
 }
 
+/** An HTTP proxy, perhaps with a user and a password, which are never shown. */
+export function proxyUrl(row: Row<string | undefined>): Setting<string | undefined> {
+  return {
+    ...row,
+    type: 'URL',
+    allowed: 'an http:// or https:// address without a path, such as http://proxy.example:3128',
+    read(value) {
+      const url = URL.canParse(value) ? new URL(value) : undefined
+      const isProxy =
+        url !== undefined && /^https?:$/.test(url.protocol) && /^\/?$/.test(url.pathname + url.search + url.hash)
+      return isProxy ? value : undefined
+    },
+    write: (value) => value,
+    mask: (value) => value.replace(/\/\/.*@/, '//***@'),
+  }
+}
+
 /** Origins of web pages, as browsers send them. */
 export function origins(row: Row<readonly string[]>): Setting<readonly string[]> {
   return {

@@ -2,6 +2,7 @@ import type { AttemptError } from '../../shared/webhook/delivery.ts'
 
 const byCode: Readonly<Record<string, AttemptError>> = {
   RELAY_REFUSED_ADDRESS: 'refused-address',
+  RELAY_PROXY: 'connect',
   ENOTFOUND: 'dns',
   EAI_AGAIN: 'dns',
   EAI_FAIL: 'dns',

@@ -61,6 +61,8 @@ export interface DelivererOptions {
   random(): number
   now(): number
   tls: { ca?: string }
+  /** Through which all requests go. */
+  proxy: URL | undefined
 }
 
 const defaults: DelivererOptions = {
@@ -76,6 +78,7 @@ const defaults: DelivererOptions = {
   random: Math.random,
   now: Date.now,
   tls: {},
+  proxy: undefined,
 }
 
 /** Jobs of one webhook that this process works on at a time however busy it is, each of up to 64 deliveries. */

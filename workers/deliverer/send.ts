@@ -42,6 +42,8 @@ export interface SenderOptions {
   /** ms since 1970. */
   now(): number
   tls?: { ca?: string }
+  /** Through which all requests go. */
+  proxy?: URL | undefined
 }
 
 /** How much of an answer is read, and how much of that is kept. */
@@ -50,9 +52,9 @@ const keepLimit = 1024
 
 /** Creates a sender with a pool of kept-alive connections per origin. It follows no redirect and unpacks no body. */
 export function createSender(options: SenderOptions): Sender {
-  const { policy, deadline, now } = options
+  const { deadline, now } = options
   const agent = new Agent({
-    connect: createGuardedConnector(policy, options.resolve, deadline, options.tls),
+    connect: createGuardedConnector({ ...options, timeout: deadline }),
     connections: options.connections,
     allowH2: false,
     pipelining: 1,

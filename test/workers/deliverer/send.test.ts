@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createAddressPolicy } from '../../../shared/webhook/address.ts'
 import { createSender, type SenderOptions } from '../../../workers/deliverer/send.ts'
+import { selfSigned } from './certificate.ts'
 import { placeOf, startReceiver } from './receiver.ts'
 
 const policy = createAddressPolicy({ allowCidrs: ['127.0.0.0/8'], allowHttp: true })
@@ -159,25 +160,3 @@ describe('a hostile receiver ends in a recorded attempt', () => {
     expect(ports.size).toBe(1)
   })
 })
-
-// For the name hook.test, valid for a hundred years; made for this test and used nowhere else.
-const selfSigned = {
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg2vUXjs00YHc9HFUr
-akhSkhj8dED0MzQXZ+zoiCrc4MGhRANCAARRqfvoOuGWj0FUm6PWSHn0ObekR4Wv
-5fLlwWl86EFjY8b/SYtKYxEgxWwqKFJ4vEI1myfmo6frvyGNE5ggl02q
------END PRIVATE KEY-----
-`,
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBljCCATugAwIBAgIUOmCldwQ34ssa4bnitDIBp1yGJhcwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJaG9vay50ZXN0MCAXDTI2MTEyMTAxMDQ1NFoYDzIxMjYxMDI4
-MDEwNDU0WjAUMRIwEAYDVQQDDAlob29rLnRlc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAARRqfvoOuGWj0FUm6PWSHn0ObekR4Wv5fLlwWl86EFjY8b/SYtKYxEg
-xWwqKFJ4vEI1myfmo6frvyGNE5ggl02qo2kwZzAdBgNVHQ4EFgQUfXjBhTsJIyWK
-ZbUMHobb58e5sMswHwYDVR0jBBgwFoAUfXjBhTsJIyWKZbUMHobb58e5sMswDwYD
-VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglob29rLnRlc3QwCgYIKoZIzj0EAwID
-SQAwRgIhANnQh5EwvNmm5sidyhwj0MWUFkeYTb6wCb/opcNhAlW5AiEAqG8pamtb
-3R7arQ59FG6qBvpXBX6RaPCh13FhbCT7t+s=
------END CERTIFICATE-----
-`,
-}

@@ -1,0 +1,21 @@
+/** For the name hook.test, valid for a hundred years; made for these tests and used nowhere else. */
+export const selfSigned = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg2vUXjs00YHc9HFUr
+akhSkhj8dED0MzQXZ+zoiCrc4MGhRANCAARRqfvoOuGWj0FUm6PWSHn0ObekR4Wv
+5fLlwWl86EFjY8b/SYtKYxEgxWwqKFJ4vEI1myfmo6frvyGNE5ggl02q
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBljCCATugAwIBAgIUOmCldwQ34ssa4bnitDIBp1yGJhcwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJaG9vay50ZXN0MCAXDTI2MTEyMTAxMDQ1NFoYDzIxMjYxMDI4
+MDEwNDU0WjAUMRIwEAYDVQQDDAlob29rLnRlc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARRqfvoOuGWj0FUm6PWSHn0ObekR4Wv5fLlwWl86EFjY8b/SYtKYxEg
+xWwqKFJ4vEI1myfmo6frvyGNE5ggl02qo2kwZzAdBgNVHQ4EFgQUfXjBhTsJIyWK
+ZbUMHobb58e5sMswHwYDVR0jBBgwFoAUfXjBhTsJIyWKZbUMHobb58e5sMswDwYD
+VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglob29rLnRlc3QwCgYIKoZIzj0EAwID
+SQAwRgIhANnQh5EwvNmm5sidyhwj0MWUFkeYTb6wCb/opcNhAlW5AiEAqG8pamtb
+3R7arQ59FG6qBvpXBX6RaPCh13FhbCT7t+s=
+-----END CERTIFICATE-----
+`,
+}
