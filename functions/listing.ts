@@ -4,7 +4,7 @@ import type { ObjectData } from '../shared/event.ts'
 import { compilePattern, listExact } from '../shared/filter/pattern.ts'
 import { compileLabelSelector } from '../shared/filter/selector.ts'
 import type { Bounds, LogReader } from '../shared/log/reader.ts'
-import type { StatePage, StateReader } from '../shared/state.ts'
+import type { StatePage, StateReader, StoredObject } from '../shared/state.ts'
 
 /** What a listing may be narrowed by; the values of one clause are joined by "or". Namespaces and names are patterns, as in filters of events. */
 export interface ListingQuery {
@@ -32,6 +32,7 @@ const scanLimit = 5_000
 
 /**
  * Lists current objects of a resource in order of their keys.
+ * @param keys where those that may be meant are known: only these are looked at.
  * @throws RelayError `invalid` for a selector or a continuation that makes no sense.
  */
 export async function listObjects<Data extends Listed>(
@@ -39,42 +40,66 @@ export async function listObjects<Data extends Listed>(
   resource: string,
   query: ListingQuery,
   accepts: (data: Data) => boolean = () => true,
+  keys?: readonly string[],
 ): Promise<Listing<Data>> {
   const selects = query.labelSelector === undefined ? () => true : compileLabelSelector(query.labelSelector)
   const names = compilePattern(query.name ?? [])
   const within = compilePattern(query.namespace ?? [])
-  const exact = listExact(query.namespace)
-  const namespaces = exact === undefined ? [undefined] : sortNamespaces(exact)
   const bounds = await deps.reader.bounds()
   const resumed = query.continue === undefined ? undefined : readContinuation(query.continue, bounds)
   const cursor = resumed?.cursor ?? headOf(bounds)
+  const pages =
+    keys === undefined
+      ? scan<Data>(deps.state, resource, query, resumed?.key)
+      : lookUp<Data>(deps.state, resource, keys, resumed?.key)
   const items: Data[] = []
-  let after = resumed?.key
   let scanned = 0
+  for await (const page of pages) {
+    for (const { key, data } of page) {
+      scanned++
+      const isNamed = within.test(data.namespace) && names.test(data.name)
+      if (isNamed && selects(data.labels) && accepts(data)) items.push(data)
+      if (items.length === query.limit || scanned >= scanLimit) {
+        return { items, cursor, next: writeContinuation(cursor, key) }
+      }
+    }
+  }
+  return { items, cursor }
+}
 
-  for (const namespace of namespaces) {
+/** All objects behind a key, or those of the namespaces that are named. */
+async function* scan<Data>(
+  state: StateReader,
+  resource: string,
+  query: ListingQuery,
+  after: string | undefined,
+): AsyncGenerator<StoredObject<Data>[]> {
+  const exact = listExact(query.namespace)
+  const limit = Math.min(1_000, Math.max(query.limit, query.name === undefined ? 0 : 500))
+  for (const namespace of exact === undefined ? [undefined] : sortNamespaces(exact)) {
     if (namespace !== undefined && after !== undefined && isDone(namespace, after)) continue
     let place = namespace === undefined || after?.startsWith(`${namespace}/`) ? after : undefined
     do {
-      const page: StatePage<Data> = await deps.state.page<Data>(resource, {
-        limit: Math.min(1_000, Math.max(query.limit, query.name === undefined ? 0 : 500)),
+      const page: StatePage<Data> = await state.page<Data>(resource, {
+        limit,
         ...(namespace === undefined ? {} : { namespace }),
         ...(place === undefined ? {} : { after: place }),
       })
-      for (const { key, data } of page.objects) {
-        scanned++
-        const isNamed = within.test(data.namespace) && names.test(data.name)
-        if (isNamed && selects(data.labels) && accepts(data)) items.push(data)
-        after = key
-        if (items.length === query.limit || scanned >= scanLimit) {
-          return { items, cursor, next: writeContinuation(cursor, key) }
-        }
-      }
+      yield page.objects
       place = page.next
     } while (place !== undefined)
-    after = undefined
   }
-  return { items, cursor }
+}
+
+/** The objects of these keys. */
+async function* lookUp<Data>(
+  state: StateReader,
+  resource: string,
+  keys: readonly string[],
+  after = '',
+): AsyncGenerator<StoredObject<Data>[]> {
+  const rest = [...new Set(keys)].filter((key) => key > after).sort()
+  for (let at = 0; at < rest.length; at += 500) yield await state.find<Data>(resource, rest.slice(at, at + 500))
 }
 
 /** The log's end, for an answer that is read after it. */

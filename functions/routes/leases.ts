@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import { invalid, RelayError } from '../../shared/errors.ts'
 import type { EndedTerm, LeaseData, OpenTerm } from '../../shared/lease.ts'
+import type { StateReader } from '../../shared/state.ts'
 import { revalidate } from '../caching.ts'
 import type { AppEnv } from '../deps.ts'
 import { createHolderResolver } from '../holder-hints.ts'
@@ -68,7 +69,8 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
     const holders = query.holder === undefined ? undefined : new Set(query.holder)
     const accepts = ({ holder, expired }: LeaseData) =>
       (holders?.has(holder ?? '') ?? true) && (query.expired === undefined || query.expired === expired)
-    const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts)
+    const keys = await findHeld(state, query.holder)
+    const { items, ...rest } = await listObjects<LeaseData>(services, leases, query, accepts, keys)
     const hints = await resolveHolders(c.get('caller'), items)
     return c.json({ items: items.map((item, index) => ({ ...viewLease(item), ...hints[index] })), ...rest }, 200)
   })
@@ -101,6 +103,25 @@ export function mountLeases(app: OpenAPIHono<AppEnv>, services: Services): void 
     const summary = summarizeTerms(terms, found?.data.leaderlessSince, span, second)
     return c.json({ ...pageTerms(present, ended, { ...query, ...span }), summary, cursor }, 200)
   })
+}
+
+/** So many identities are looked up one by one. */
+const mostIdentities = 20
+const mostHeld = 1_000
+
+/**
+ * The keys of all Leases that these identities may hold: of their running terms, and of the last that they had, since a Lease
+ * that expired still names its holder. Undefined where only a look at every Lease can tell.
+ */
+async function findHeld(state: StateReader, holders: readonly string[] | undefined): Promise<string[] | undefined> {
+  if (holders === undefined || holders.includes('') || holders.length > mostIdentities) return undefined
+  const found = await Promise.all(
+    holders.map(async (holder) => {
+      const [held, had] = await Promise.all([state.holds(holder, mostHeld), state.heldTerms<EndedTerm>(holder)])
+      return [...held, ...had.map(({ term: { namespace, name } }) => `${namespace}/${name}`)]
+    }),
+  )
+  return found.some((keys) => keys.length >= mostHeld) ? undefined : found.flat()
 }
 
 /**

@@ -206,6 +206,34 @@ describe('current leases', () => {
     expect(await list('namespace=team-*&holder=x&expired=true')).toEqual([])
   })
 
+  it('are found by who holds them among however many, in pages, those that expired too', async () => {
+    const others = Array.from({ length: 6_000 }, (_, i) => ({
+      namespace: 'many',
+      name: `a-${i}`,
+      holder: 'x',
+      expired: false,
+    }))
+    await leases.append(...others)
+    const term = { holder: 'busy', from: at(0), began: 'acquired', renewals: 0 } as const
+    await hold('z-one', term)
+    await hold('z-two', term)
+    await hold('z-expired', term)
+    await end('z-expired', { ...term, to: at(9), ended: 'expired' })
+    await leases.append({ name: 'z-expired', holder: 'busy', expired: true })
+    await hold('z-lost', term)
+    await end('z-lost', { ...term, to: at(9), ended: 'released' })
+    const list = async (query: string) => {
+      const { items, next } = (await get(`/v1/leases?${query}`)).body
+      return { names: items.map(({ name }: { name: string }) => name), next }
+    }
+    expect(await list('holder=busy,nobody')).toEqual({ names: ['z-expired', 'z-one', 'z-two'], next: undefined })
+    expect((await list('holder=busy&expired=true')).names).toEqual(['z-expired'])
+    const first = await list('holder=busy&limit=2')
+    expect(first.names).toEqual(['z-expired', 'z-one'])
+    expect((await list(`holder=busy&limit=2&continue=${first.next}`)).names).toEqual(['z-two'])
+    expect((await list('holder=busy&namespace=!shop')).names).toEqual([])
+  })
+
   it('are for the one who asked alone where credentials were sent, and refusals are not kept', async () => {
     const mine = await get('/v1/leases/shop/leader', { authorization: 'Bearer x' })
     expect(mine.headers.get('cache-control')).toBe('private, no-cache')

@@ -168,6 +168,7 @@ test('tells who holds a Lease, until when, and who held it', async () => {
     expired: false,
     term,
   })
+  await leases.operate([{ op: 'hold', key: 'shop/leader', holder: 'two' }])
   await leases.append({ name: 'stale', holder: 'one', durationSeconds: 15, renewed: at(-60), expired: false })
   await leases.append({ name: 'free', holder: null, expired: false })
   const ended = { holder: 'one', from: at(-500), to: at(-110), began: 'acquired', ended: 'released', renewals: 3 }
