@@ -94,6 +94,7 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     const { id } = c.req.valid('param')
     const { from, to, filter, errors } = c.req.valid('json')
     if (from === 'state' || from === 'now') throw invalid('from', 'start, a cursor or a time')
+    if (to === 'state') throw invalid('to', 'now, a cursor or a time')
     if (filter !== undefined && errors !== undefined) throw invalid('errors', 'not together with filter')
     const after = await placeOf(from)
     const upTo = to === undefined ? (await reader.bounds()).last : await placeOf(to)
@@ -109,6 +110,7 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
 
   app.openapi(recoverRoute, async (c) => {
     const since = Date.parse(c.req.valid('query').since)
+    if (since > now().getTime()) throw invalid('since', 'is in the future')
     return c.json(await begin(c.req.valid('param').id, { kind: 'recover', after: -1, since }), 202)
   })
 

@@ -244,7 +244,9 @@ describe('sending once more', () => {
     ['/replay', { from: 'start', errors: ['x'] }, 'errors.0'],
     ['/replay', { from: 'start', errors: ['dns'], filter: {} }, 'errors'],
     ['/replay', { from: 'start', filter: { phase: 'x' } }, 'filter.phase'],
+    ['/replay', { from: 'start', to: 'state' }, 'to'],
     ['/recover', undefined, 'since'],
+    ['/recover?since=2999-01-01T00:00:00Z', undefined, 'since'],
     ['/recover?since=yesterday', undefined, 'since'],
     ['/rotate-secret', { overlap: -1 }, 'overlap'],
   ])('refuses %s with %j', async (path, body, field) => {

@@ -197,6 +197,7 @@ interface Verification {
   accepted: number
   pending: number
   isBalanced: boolean
+  told: number
   events: number
   matched: number
   missing: string[]
@@ -204,10 +205,11 @@ interface Verification {
 }
 
 function renderVerification(id: string, found: Verification): string {
-  const { accepted, pending, delivered, isBalanced, events, matched, missing } = found
+  const { accepted, pending, delivered, isBalanced, told, events, matched, missing } = found
   const balance = isBalanced ? 'each with one end' : 'NOT each with one end'
   const gaps = missing.length === 0 ? 'none missing' : `${missing.length} MISSING: ${missing.slice(0, 5).join(' ')}`
-  return `${id}  ${accepted} accepted (${delivered} delivered, ${pending} pending), ${balance}; ${matched} of ${events} events match, ${gaps}`
+  const state = told === 0 ? '' : `${told} current objects told, `
+  return `${id}  ${accepted} accepted (${delivered} delivered, ${pending} pending), ${balance}; ${state}${matched} of ${events} events match, ${gaps}`
 }
 
 function readFilter(text: string, before: Record<string, string> = {}): Record<string, string> {
