@@ -51,7 +51,7 @@ export interface DelivererOptions {
   concurrency: number
   /** Requests under way per webhook in this process. */
   width: number
-  /** How long a dead worker's jobs stay its own, in ms. */
+  /** How long a dead worker's jobs stay its own, in ms, and half of that to notice; renewed at half time while it lives. */
   lockDuration: number
   /** How long a stop waits for requests under way, in ms. */
   grace: number
@@ -71,7 +71,8 @@ const defaults: DelivererOptions = {
   deadline: 15_000,
   concurrency: 1024,
   width: 20,
-  lockDuration: 30_000,
+  // An ordered line stands still for as long, while a process that is held up for longer makes doubles.
+  lockDuration: 10_000,
   grace: 5_000,
   keep: 10_000,
   resolve: resolveBySystem,
@@ -95,7 +96,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const ledger = createLedgerWork(redis, keys, { keep: options.keep, events: createCache(eventBytes) })
   const store = createWebhookStore(redis, keys)
   const lanes = createLanes({ width, depth, places: options.concurrency, now })
-  const sender = createSender({ ...options, policy: deps.policy, connections: width })
+  const sender = createSender({ ...options, policy: deps.policy })
   let isStopping = false
   const process = {
     ledger,
@@ -146,7 +147,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
       prefix: createWebhookKeys(keys).queue,
       concurrency: options.concurrency,
       lockDuration: options.lockDuration,
-      stalledInterval: options.lockDuration,
+      stalledInterval: options.lockDuration / 2,
       // A job that stalls met a worker that died. It must be tried again, however many die.
       maxStalledCount: 1_000_000,
       // How soon it looks again after Redis was away; its default of 15 s would be a long silence.
