@@ -8,7 +8,7 @@ import { refuseExposure } from '../infra/node/exposure.ts'
 import { pour } from '../infra/node/pour.ts'
 import { loadSecretKey } from '../infra/node/secret-key.ts'
 import { SetupError } from '../infra/node/setup-error.ts'
-import { answerUpgrade } from '../infra/node/upgrade.ts'
+import { answerUpgrade, shouldUpgrade } from '../infra/node/upgrade.ts'
 import type { RoleConfig } from '../shared/config.ts'
 import { createKeys } from '../shared/keys.ts'
 import { settleResources } from '../shared/resolution.ts'
@@ -71,6 +71,7 @@ export async function startServe(
       const response = await app.hono.fetch(request, { pour: (given) => (flow = given) })
       return flow === undefined ? response : pour(flow, response, (env as HttpBindings).outgoing)
     },
+    serverOptions: { shouldUpgradeCallback: shouldUpgrade },
   })
   server.on('clientError', answerBadRequest)
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -10,6 +10,8 @@ import { describeProblems } from '../schemas/common.ts'
 import { socketQuery } from '../schemas/events.ts'
 import type { Services } from '../services.ts'
 import { findStart } from '../start.ts'
+import { ndjson } from '../streams/frames.ts'
+import { openReading } from '../streams/open.ts'
 import { serveSocket } from '../streams/socket.ts'
 
 const route = createRoute({
@@ -41,8 +43,10 @@ export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origin
     requireAction(caller, 'read')
     const filter = await readFilter(services, caller, clauses, '')
     const start = await findStart(services.reader, from, undefined)
+    // Opened first: one that is not to be had is refused like any other request.
+    const flow = openReading(services, { caller, filter, start, format: ndjson })
     return upgrade((link) =>
-      serveSocket(services, link, { caller, filter, start }, (message) =>
+      serveSocket(services, link, { caller, start, flow }, (message) =>
         readFilter(services, caller, readMessage(message), 'filter.'),
       ),
     ) as never

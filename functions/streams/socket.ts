@@ -22,20 +22,26 @@ export interface Link {
 
 /** The server goes away, or the credential does. */
 const goingAway = 1001
+/** The client does what nobody is allowed to. */
+const policyViolation = 1008
+/** How many messages of a client may wait until the one before was dealt with. */
+const mostWaiting = 16
 
 /**
  * Streams events over a WebSocket, as JSON lines: a message holds one line or several. What the client sends is read by
  * `readFilter`; from then on the stream goes on with that filter, after the last line that was sent.
+ * @param wish.flow the stream to begin with, as it was opened for the same caller and from the same start.
  */
 export function serveSocket(
   services: Services,
   link: Link,
-  wish: { caller: Caller; filter: Filter; start: Start },
+  wish: { caller: Caller; start: Start; flow: Flow },
   readFilter: (message: string) => Promise<Filter>,
 ): void {
-  let { start } = wish
-  let flow: Flow | undefined
+  const { caller } = wish
+  let { start, flow } = wish
   let isClosed = false
+  let waiting = 0
   /** The changes are made one after the other. */
   let changing = Promise.resolve()
 
@@ -45,11 +51,9 @@ export function serveSocket(
     if (cursor !== undefined) start = { position: openCursor(cursor), cursor }
   }
 
-  const begin = (filter: Filter) => {
+  const begin = () => {
     let rest: Uint8Array = new Uint8Array(0)
-    const opened = openReading(services, { caller: wish.caller, filter, start, format: ndjson })
-    flow = opened
-    opened.start({
+    flow.start({
       write(bytes) {
         const text = rest.length === 0 ? bytes : joinBytes([rest, bytes])
         const end = text.lastIndexOf(10) + 1
@@ -62,15 +66,18 @@ export function serveSocket(
       close: () => link.close(goingAway),
       cut: () => link.destroy(),
     })
-    opened.want()
+    flow.want()
   }
 
   const change = async (message: string) => {
     try {
       const filter = await readFilter(message)
       if (isClosed) return
-      flow?.leave()
-      begin(filter)
+      // First the new one: when there is none to be had, the one before stays.
+      const opened = openReading(services, { caller, filter, start, format: ndjson })
+      flow.leave()
+      flow = opened
+      begin()
     } catch (error) {
       if (!(error instanceof RelayError)) throw error
       const { field } = error.details
@@ -82,19 +89,25 @@ export function serveSocket(
     }
   }
 
-  link.onDrain(() => flow?.want())
+  link.onDrain(() => flow.want())
   link.onClose(() => {
     isClosed = true
-    flow?.leave()
+    flow.leave()
   })
-  begin(wish.filter)
+  begin()
   link.onText((message) => {
+    if (waiting === mostWaiting) {
+      link.close(policyViolation)
+      return
+    }
+    waiting++
     changing = changing
       .then(() => change(message))
       .catch((error: unknown) => {
         services.log.error({ err: error }, 'a WebSocket failed')
         link.destroy()
       })
+      .finally(() => waiting--)
   })
 }
 

@@ -14,8 +14,9 @@ export interface WebSocketLink {
   onClose(listen: () => void): void
 }
 
-/** The longest message that a client may send, in bytes. */
+/** The longest message that a client may send, in bytes, and in how many pieces. */
 const maxMessage = 64 * 1024
+const maxPieces = 256
 /** How long a client may take to answer a goodbye, in ms. */
 const patience = 1_000
 
@@ -33,7 +34,9 @@ export function answerKey(key: string): string {
 export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocketLink {
   let hear: (text: string) => void = () => undefined
   let pending: Buffer = Buffer.from(head)
-  let parts: Buffer[] = []
+  /** Of a message whose last piece has not come. */
+  let pieces: Buffer[] = []
+  let size = 0
   let isClosing = false
 
   const close = (code: number) => {
@@ -50,13 +53,15 @@ export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocket
     else if (frame.code === codes.ping) socket.write(encodeFrame(codes.pong, frame.payload))
     else if (frame.code === codes.binary) close(1003)
     else if (frame.code === codes.pong) return
-    else if (frame.code > codes.binary || (frame.code === codes.text) !== (parts.length === 0)) close(1002)
+    else if (frame.code > codes.binary || (frame.code === codes.text) !== (pieces.length === 0)) close(1002)
     else {
-      parts.push(frame.payload)
-      if (parts.reduce((size, part) => size + part.length, 0) > maxMessage) close(1009)
+      pieces.push(frame.payload)
+      size += frame.payload.length
+      if (size > maxMessage || pieces.length > maxPieces) close(1009)
       else if (frame.isLast) {
-        const text = decodeText(Buffer.concat(parts))
-        parts = []
+        const text = decodeText(Buffer.concat(pieces))
+        pieces = []
+        size = 0
         if (text === undefined) close(1007)
         else hear(text)
       }
@@ -78,6 +83,10 @@ export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocket
     if (isClosing) return
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
     read()
+    // Whoever takes no answers gets to ask no more: pongs and refusals would pile up here.
+    if (!socket.writableNeedDrain) return
+    socket.pause()
+    socket.once('drain', () => socket.resume())
   })
   // A client that says nothing more, not even goodbye, is gone.
   if (socket.readableEnded) socket.end()
@@ -94,7 +103,11 @@ export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocket
       read()
     },
     onDrain: (listen) => socket.on('drain', listen),
-    onClose: (listen) => socket.on('close', listen),
+    onClose(listen) {
+      // It may have gone while the upgrade was being decided on.
+      if (socket.closed) queueMicrotask(listen)
+      else socket.on('close', listen)
+    },
   }
 }
 
