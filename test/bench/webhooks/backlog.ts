@@ -32,7 +32,10 @@ export async function* runBacklog(total: number): AsyncGenerator<Row> {
       await stage.append(
         ...Array.from({ length: appended }, (_, n) => podEvent(`web-${n}`, n % share ? 'Running' : 'Failed')),
       )
-      if (sent % 10_000 === 0) peak = Math.max(peak, await readMemory(relay.pid))
+      if (sent % 10_000 > 0) continue
+      peak = Math.max(peak, await readMemory(relay.pid))
+      // The log of the stage keeps 100,000 events.
+      await until(async () => (await stage.ledger.counts(dead.id)).accepted > sent - 50_000, 60_000)
     }
     const isAccepted = async () => (await stage.ledger.counts(dead.id)).accepted >= total + probes
     await until(isAccepted, 600_000)
