@@ -37,8 +37,6 @@ export interface SenderOptions {
   resolve: Resolve
   /** Total for name, connection, TLS, request and answer, in ms. */
   deadline: number
-  /** Connections per origin. */
-  connections: number
   /** ms since 1970. */
   now(): number
   tls?: { ca?: string }
@@ -55,7 +53,8 @@ export function createSender(options: SenderOptions): Sender {
   const { deadline, now } = options
   const agent = new Agent({
     connect: createGuardedConnector({ ...options, timeout: deadline }),
-    connections: options.connections,
+    // How many there are is for who sends to say: of webhooks at the same host, none takes the places of the others.
+    connections: null,
     allowH2: false,
     pipelining: 1,
     // The deadline below is shorter, and total.

@@ -29,7 +29,7 @@ beforeEach(() => {
 const post = async (url: string, answers: ResolvedAddress[][], policy = strict) => {
   let asked = 0
   const resolve = async () => answers[Math.min(asked++, answers.length - 1)] ?? []
-  const sender = createSender({ policy, resolve, deadline: 2000, connections: 1, now: Date.now })
+  const sender = createSender({ policy, resolve, deadline: 2000, now: Date.now })
   try {
     const send = () => sender.send({ ...placeOf(url), headers: {}, body: '{}' })
     return [await send(), await send()].map(({ attempt }) => attempt)
@@ -127,7 +127,7 @@ describe('the guard on real sockets', () => {
     // Says yes while a name is resolved, and no afterwards.
     const fickle = { ...strict, allows: () => ++asked <= 1 }
     const resolve = async () => [to('127.0.0.1')]
-    const sender = createSender({ policy: fickle, resolve, deadline: 2000, connections: 1, now: Date.now })
+    const sender = createSender({ policy: fickle, resolve, deadline: 2000, now: Date.now })
     const request = { ...placeOf(`http://fickle.example:${port}/`), headers: {}, body: '{}' }
     const { attempt } = await sender.send(request)
     await sender.close()

@@ -37,7 +37,7 @@ async function listen(server: Server, scheme: string, sockets: Set<Socket>): Pro
 
 async function post(url: string, options: Partial<SenderOptions> = {}) {
   const resolve = async () => [{ address: '127.0.0.1', family: 4 }]
-  const sender = createSender({ policy, resolve, deadline: 300, connections: 1, now: Date.now, ...options })
+  const sender = createSender({ policy, resolve, deadline: 300, now: Date.now, ...options })
   closers.push(() => sender.close())
   const { attempt, retryAfter } = await sender.send({
     ...placeOf(url),
@@ -144,7 +144,7 @@ describe('a hostile receiver ends in a recorded attempt', () => {
     server.closeAllConnections()
   })
 
-  it('keeps a connection for the next request', async () => {
+  it('keeps connections for the next requests', async () => {
     const ports = new Set<number | undefined>()
     const receiver = await startReceiver((response, _, request) => {
       ports.add(request.socket.remotePort)
@@ -152,11 +152,12 @@ describe('a hostile receiver ends in a recorded attempt', () => {
     })
     closers.push(() => receiver.close())
     const resolve = async () => [{ address: '127.0.0.1', family: 4 }]
-    const sender = createSender({ policy, resolve, deadline: 1000, connections: 1, now: Date.now })
-    for (let n = 0; n < 5; n++) {
+    const sender = createSender({ policy, resolve, deadline: 1000, now: Date.now })
+    for (let n = 0; n < 20; n++) {
       await sender.send({ ...placeOf(receiver.url), headers: {}, body: '{}' })
     }
     await sender.close()
-    expect(ports.size).toBe(1)
+    // A request that follows at once may find the first connection not yet at rest.
+    expect(ports.size).toBeLessThanOrEqual(2)
   })
 })

