@@ -114,6 +114,9 @@ export const oddPlaces: Readonly<Record<string, object>> = {
   'JSON in a string': { valuesJson: JSON.stringify({ a: 1, password: canary('json') }) },
   'a manifest in a string': { applied: JSON.stringify(JSON.stringify(JSON.stringify(manifest))) },
   'YAML in a string': { valuesContent: `a: 1\npassword: two ${canary('yaml')}\nsecrets:\n  x: ${canary('block')}\n` },
+  'a command line': { commandLine: `mysql ${canary('cmdline')}`, note2: `mysql --password ${canary('space')} db` },
+  'the user of a command': { run: `curl -u admin:${canary('curl')} https://example.com` },
+  'a private key in base64': { tls: { key: `${btoa('-----BEGIN EC PRIVATE KEY-----\n')}${canary('basekey')}` } },
   'a private key in a string': { tls: `-----BEGIN RSA PRIVATE KEY-----\n${canary('pem')}\n` },
   'a bearer token in a string': {
     curl: `-H 'Authorization: Bearer ${canary('bearer')}'`,

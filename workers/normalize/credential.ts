@@ -5,7 +5,8 @@ export const redacted = '[redacted]'
 const naming = new RegExp(
   [
     'passw(?:or)?d|passphrase|passwd|passcode|pgpass|netrc|htpasswd|secret|token|credential|authorization|cookie|bearer',
-    '(?:access|account|api|app|auth|client|deploy|encryption|hmac|license|master|private|session|shared|signing|ssh|storage|user)[_-]?key',
+    '(?:access|account|api|app|auth|cert|client|deploy|encryption|gpg|hmac|license|master|pgp|private|rsa)[_-]?key',
+    '(?:server|session|shared|signing|ssh|ssl|storage|tls|user)[_-]?key',
     'connection[_-]?(?:string|ur[il])|webhook[_-]?ur[il]|kubeconfig|docker[_-]?(?:config|cfg)|keyring|keytab|keystore',
   ].join('|'),
 )
@@ -50,6 +51,12 @@ const forms: readonly [RegExp, string][] = [
   [/[^\s:@/"']{1,64}:[^\s@"']{1,256}@(?=(?:tcp|unix)\()/gi, `${redacted}@`],
   // `Password=x;`, `?token=x&`, `--api-key=x`.
   [new RegExp(String.raw`(${named}\s*=\s*)(?:${quoted}|[^;&"'\n]{1,256}(?=;)|[^\s;,&"']+)`, 'gi'), `$1${redacted}`],
+  // `--password x`, and `-u user:x` as curl takes it.
+  [
+    new RegExp(String.raw`(\s--?[\w-]{0,64}(?:${naming.source}|pwd)[\w-]{0,64}\s+)(?:${quoted}|[^\s;,&"']+)`, 'gi'),
+    `$1${redacted}`,
+  ],
+  [/(\s(?:-u|--user)[\s=]+)[^\s:]{1,64}:\S+/g, `$1${redacted}`],
   // Members of JSON and YAML in a string: quoted, of several lines, plain.
   [new RegExp(String.raw`(${named}\\{0,7}["']?\s*:\s*)(?:${quoted})`, 'gi'), `$1${redacted}`],
   [new RegExp(String.raw`(${named}["']?[ \t]*:)[ \t]*(?:[|>][^\n]*)?(?:\n[ \t]+[^\n]*)+`, 'gi'), `$1 ${redacted}`],
@@ -61,8 +68,9 @@ const forms: readonly [RegExp, string][] = [
   [/\b(?:gh[oprsu]_|github_pat_|glpat-|xox[abeprs]-|[rs]k_live_|whsec_|hvs\.)[\w+/=-]{8,}/g, redacted],
 ]
 /** None of the forms is without one of these: most texts are short words, and looked at once. */
-const suspicious = /[=@\s"']|eyJ|A[KS]IA|gh[oprsu]_|github_pat_|glpat-|xox|k_live_|whsec_|hvs\./
-const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----/
+const suspicious = /[=@\s"']|eyJ|LS0tLS1CRUdJTi|A[KS]IA|gh[oprsu]_|github_pat_|glpat-|xox|k_live_|whsec_|hvs\./
+/** Also in base64, where it says neither certificate nor public key. */
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----|LS0tLS1CRUdJTi(?!BDRVJU|BQVUJMSUM)/
 
 /** Hides what in a text is a credential by its form; all of one with a private key in it. */
 export function hideCredentials(text: string): string {

@@ -20,9 +20,6 @@ const commands = field('commands')
 /** By the last word of a name: a template, a chart or a custom resource hides what a Pod hides. */
 const byLastWord: Readonly<Record<string, Field>> = {
   annotations: field('annotations'),
-  command: commands,
-  commands,
-  cmd: commands,
   arg: commands,
   args: commands,
   arguments: commands,
@@ -46,6 +43,7 @@ const byName: Readonly<Record<string, Field>> = {
   volumeAttributes: field('volumes'),
 }
 
+const commandWords = new Set(['command', 'commands', 'commandline', 'cmd', 'cmdline'])
 const environment = field('env', hideItems)
 const environmentWords = new Set(['env', 'envs', 'environment', 'environments', 'envvar', 'envvars'])
 const credentials = field('credentials', hideUnlessTelling)
@@ -55,6 +53,7 @@ function findField(name: string): Field | undefined {
   const last = words.at(-1) ?? ''
   if (Object.hasOwn(byName, name)) return byName[name]
   if (Object.hasOwn(byLastWord, last)) return byLastWord[last]
+  if (words.some((word) => commandWords.has(word))) return commands
   if (words.some((word) => environmentWords.has(word))) return environment
   return namesCredential(name) ? credentials : undefined
 }

@@ -89,6 +89,8 @@ describe('a whole object', () => {
       parameters: [{ name: 'replicas', value: '3' }],
       replicas: 3,
       certificate: 'public',
+      caBundle: btoa('-----BEGIN CERTIFICATE-----\n'),
+      wwwCommon: 'a plain sentence about --users and tokens',
     }
     expect(redactObject({ spec }, new Set())).toEqual({ spec })
   })
