@@ -4,8 +4,8 @@ import type { Matcher } from '../shared/filter/filter.ts'
 import type { Services } from './services.ts'
 import type { Place } from './start.ts'
 import type { BatchEvent } from './streams/batch.ts'
+import type { Hub } from './streams/hub.ts'
 import type { Pages } from './streams/pages.ts'
-import { sleep } from './streams/tail.ts'
 
 /** How many entries one request looks at. */
 const scanLimit = 10_000
@@ -55,7 +55,8 @@ async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: 
 }
 
 /**
- * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream.
+ * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream, and
+ * reads what the tail has in memory: those who wait ask Redis for nothing.
  * @throws RelayError `gone`; `unavailable` when too many wait already.
  */
 export async function waitForPage(
@@ -65,28 +66,60 @@ export async function waitForPage(
   signal: AbortSignal,
 ): Promise<EventPage> {
   const end = performance.now() + wish.wait * 1_000
-  let page = await readEventPage(hub.pages, start, wish.match, wish.limit)
+  const read = (place: Place) => readEventPage(readNear(hub), place, wish.match, wish.limit)
+  let page = await read(start)
   if (page.events.length > 0 || wish.wait === 0) return page
-  let news = new AbortController()
+  const bell = createBell()
   let isEnding = false
   const leave = hub.join({
-    wake: () => news.abort(),
+    wake: bell.ring,
     sweep: () => undefined,
     end() {
       isEnding = true
-      news.abort()
+      bell.ring()
     },
   })
+  signal.addEventListener('abort', bell.ring, { once: true })
   try {
     while (page.events.length === 0 && !isEnding && !signal.aborted && performance.now() < end) {
-      // News may come while the page is read.
-      const ready = news
-      await sleep(Math.min(end - performance.now(), 1_000), AbortSignal.any([ready.signal, signal]))
-      news = new AbortController()
-      page = await readEventPage(hub.pages, page.next, wish.match, wish.limit)
+      // What came before the tail began is in Redis alone, and nobody rings for it.
+      await bell.wait(Math.min(end - performance.now(), 1_000))
+      page = await read(page.next)
     }
   } finally {
     leave()
   }
   return page
+}
+
+/** Memory first, where the tail follows the log. */
+function readNear(hub: Hub): Pages {
+  return {
+    async after(position) {
+      const place = hub.locate(position)
+      if (place === 'behind') return hub.pages.after(position)
+      return place === 'head' ? { type: 'end' } : { type: 'batch', batch: place }
+    },
+  }
+}
+
+/** Something to wait for that may be rung at any time, also while nobody waits. */
+function createBell(): { ring(): void; wait(ms: number): Promise<void> } {
+  let isRung = false
+  let wake: () => void = () => undefined
+  return {
+    ring() {
+      isRung = true
+      wake()
+    },
+    async wait(ms) {
+      let timer: ReturnType<typeof setTimeout> | undefined
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        timer = setTimeout(resolve, isRung ? 0 : ms)
+      })
+      clearTimeout(timer)
+      isRung = false
+    },
+  }
 }
