@@ -8,7 +8,7 @@ import { createLogReader, type LogEntry } from '../shared/log/reader.ts'
 import { createStateReader } from '../shared/state.ts'
 import { createWebhookStore } from '../shared/webhook/store.ts'
 import { createAuthenticator } from './auth/choose.ts'
-import { createIdentifier, createNarrow, createStateGuard } from './auth/guard.ts'
+import { createIdentifier, createIdentify, createNarrow, createStateGuard } from './auth/guard.ts'
 import { createLogins } from './auth/logins.ts'
 import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
@@ -88,7 +88,7 @@ export function createApp(deps: AppDeps): App {
   const keys = createKeys(cluster)
   const redis = hideFailures(deps.redis, log)
   const reader = createLogReader(redis, keys)
-  const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now })
+  const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now, log })
   const logins = createLogins(redis, keys)
   const webhooks = createWebhookStore(redis, keys)
   const reviewOwners = createOwnerReview({ authenticator, store: webhooks, log, now })
@@ -101,6 +101,8 @@ export function createApp(deps: AppDeps): App {
   const hub = createHub({ connect, reader, keys, log, limits, onEntries })
   const state = createStateReader(redis, keys)
   const narrow = createNarrow(authenticator, resources)
+  const identify = createIdentify({ authenticator, tickets, logins, origins })
+  const isKnown = createIdentifier(identify)
   const read = { reader, state, hub, authenticator, narrow, sessions, tickets, logins }
   const services: Services = { cluster, resources, redis, keys, log, limits, now, ...read }
 
@@ -115,8 +117,8 @@ export function createApp(deps: AppDeps): App {
   if (origins.length > 0) app.use(cors(describeCors(origins)))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
   app.use(createBodyLimit(limits))
-  app.use('/v1/*', createIdentifier({ authenticator, tickets, logins, origins }), createRateLimit(limits))
-  app.use('/metrics', createIdentifier({ authenticator, tickets, logins, origins }))
+  app.use('/v1/*', isKnown, createRateLimit(limits))
+  app.use('/metrics', isKnown)
   for (const path of ['/v1/pods/*', '/v1/leases/*', '/v1/holders/*']) app.use(path, createStateGuard(authenticator))
   app.use('/v1/webhooks/*', guardWebhooks({ authenticator, store: webhooks }))
   app.notFound(answerNotFound)
@@ -131,7 +133,7 @@ export function createApp(deps: AppDeps): App {
   mountLeases(app, services)
   mountHolders(app, services)
   app.route('/v1/webhooks', createWebhookRoutes({ redis, keys, resources, now, ...deps.webhooks }))
-  mountHealth(app, services)
+  mountHealth(app, services, identify)
   mountMetrics(app, services)
   mountPage(app, deps.page)
   mountDocument(app)

@@ -2,6 +2,7 @@ import { createApiKeyStore } from '../../shared/api-key.ts'
 import type { Keys } from '../../shared/keys.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import type { WatchedResource } from '../../shared/resource.ts'
+import type { Logger } from '../../shared/role.ts'
 import { createKeyAuthenticator } from './api-keys.ts'
 import { type Authenticator, trustEverybody } from './authenticator.ts'
 import { createJwtAuthenticator, type JwtOptions } from './jwt.ts'
@@ -17,9 +18,9 @@ export type AuthSettings =
 /** Creates what the settings ask for. */
 export function createAuthenticator(
   settings: AuthSettings = { mode: 'none' },
-  deps: { redis: RedisClient; keys: Keys; resources: readonly WatchedResource[]; now: () => Date },
+  deps: { redis: RedisClient; keys: Keys; resources: readonly WatchedResource[]; now: () => Date; log: Logger },
 ): Authenticator {
-  const { redis, keys, resources, now } = deps
+  const { redis, keys, resources, now, log } = deps
   switch (settings.mode) {
     case 'none':
       return trustEverybody
@@ -28,6 +29,6 @@ export function createAuthenticator(
     case 'jwt':
       return createJwtAuthenticator(settings, now)
     case 'kubernetes':
-      return createKubernetesAuthenticator(settings.reviewer, resources, now)
+      return createKubernetesAuthenticator(settings.reviewer, resources, now, log)
   }
 }

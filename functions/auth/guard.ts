@@ -14,21 +14,28 @@ import type { Tickets } from './tickets.ts'
 /** The name of the cookie that a login gives. */
 export const loginCookie = 'relay-login'
 
+/** @throws RelayError `unauthorized`; `unavailable` when it cannot be found out. */
+export type Identify = (c: Context<AppEnv>) => Promise<Caller>
+
 /**
- * Finds out who makes a request, before any route of `/v1` sees it: by a ticket, a credential, or the cookie of a login.
+ * Creates what finds out who makes a request: by a ticket, a credential, or the cookie of a login.
  * @param deps.origins of pages that may change something by a cookie, beside the relay's own.
  */
-export function createIdentifier(deps: {
+export function createIdentify(deps: {
   authenticator: Authenticator
   tickets: Tickets
   logins: Logins
   origins: readonly string[]
-}): MiddlewareHandler<AppEnv> {
+}): Identify {
   const { authenticator, tickets, logins, origins } = deps
-  const identify = async (c: Context<AppEnv>): Promise<Caller | undefined> => {
+  return async (c) => {
     if (!authenticator.isNeeded) return authenticator.identify(undefined)
     const ticket = isStream(c) ? c.req.query('ticket') : undefined
-    if (ticket !== undefined) return tickets.redeem(ticket)
+    if (ticket !== undefined) {
+      const holder = await tickets.redeem(ticket)
+      if (holder === undefined) throw unauthorized()
+      return holder
+    }
     const token = readBearer(c)
     if (token !== undefined) return authenticator.identify(token)
     const cookie = c.req.header('authorization') === undefined ? getCookie(c, loginCookie) : undefined
@@ -39,14 +46,16 @@ export function createIdentifier(deps: {
     }
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') requireOrigin(c, origins)
     const login = await logins.find(cookie)
-    if (login === undefined) return undefined
+    if (login === undefined) throw unauthorized()
     const caller = await authenticator.identify(login.credential)
     return { ...caller, login: login.id, expiresAt: Math.min(login.until, caller.expiresAt ?? login.until) }
   }
+}
+
+/** Refuses requests of whoever is not known, before any route sees them. */
+export function createIdentifier(identify: Identify): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    const caller = await identify(c)
-    if (caller === undefined) throw unauthorized()
-    c.set('caller', caller)
+    c.set('caller', await identify(c))
     await next()
   }
 }

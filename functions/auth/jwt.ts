@@ -16,6 +16,19 @@ export interface JwtOptions {
 /** Signatures that anybody can check. A token signed by a shared secret, or by none, is refused. */
 const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
+/** What is wrong with a token, rather than with the keys that it is checked by. */
+const faults = [
+  errors.JOSEAlgNotAllowed,
+  errors.JOSENotSupported,
+  errors.JWKSMultipleMatchingKeys,
+  errors.JWKSNoMatchingKey,
+  errors.JWSInvalid,
+  errors.JWSSignatureVerificationFailed,
+  errors.JWTClaimValidationFailed,
+  errors.JWTExpired,
+  errors.JWTInvalid,
+]
+
 /** A key that is not known yet is looked for at most this often, in ms: a rotation is noticed, an attacker's guesses are not followed. */
 const cooldown = 5_000
 
@@ -47,9 +60,11 @@ export function createJwtAuthenticator(options: JwtOptions, now: () => Date): Au
         })
         return readClaims(payload)
       } catch (error) {
+        if (error instanceof RelayError && error.code === 'invalid') {
+          throw new RelayError('forbidden', `The token's claims cannot be read: ${error.message}`)
+        }
         if (error instanceof RelayError) throw error
-        const isOurs = error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)
-        if (!isOurs) throw unauthorized()
+        if (faults.some((fault) => error instanceof fault)) throw unauthorized()
         throw new RelayError('unavailable', "The issuer's keys cannot be read at the moment.", {
           retryAfter: 5,
           cause: error,
@@ -78,7 +93,8 @@ async function locateKeys({ issuer, jwks }: JwtOptions): Promise<JWTVerifyGetKey
 }
 
 function readClaims(payload: JWTPayload): Caller {
-  const { sub = '', exp = 0, namespaces, resources, actions: given } = payload
+  const { sub, exp = 0, namespaces, resources, actions: given } = payload
+  if (typeof sub !== 'string' || sub === '') throw unauthorized()
   const isComplete = namespaces !== undefined && resources !== undefined
   const wanted = given === undefined ? ['read'] : parseGrantItems(given, 'actions')
   return {

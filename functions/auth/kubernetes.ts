@@ -1,8 +1,9 @@
 import { everything, type Grant } from '../../shared/access.ts'
 import { hashText } from '../../shared/api-key.ts'
-import { RelayError } from '../../shared/errors.ts'
 import { compilePattern, listExact } from '../../shared/filter/pattern.ts'
 import type { WatchedResource } from '../../shared/resource.ts'
+import type { Logger } from '../../shared/role.ts'
+import { createAnswers, createTurns, patience, unavailable, within } from './answers.ts'
 import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
 
 /** Somebody whom the cluster knows, as a TokenReview says. */
@@ -21,26 +22,30 @@ export interface Reviewer {
   isAllowed(user: ClusterUser, verb: string, group: string, resource: string, namespace: string): Promise<boolean>
 }
 
-/** How long an answer of the cluster is taken for true, in ms. */
-const lifetime = 30_000
-/** The same for a refusal: whoever was just given a permission need not wait for it. */
-const refusalLifetime = 3_000
-const maxAnswers = 10_000
+/** How many questions are open at a time; of tokens, more are refused: anybody can make some up. */
+const maxOpen = 64
 
 /** Knows callers by their own tokens of the cluster, and lets them see what they may list and watch there. */
 export function createKubernetesAuthenticator(
   reviewer: Reviewer,
   watched: readonly WatchedResource[],
   now: () => Date,
+  log?: Pick<Logger, 'warn' | 'info'>,
 ): Authenticator {
-  const users = createAnswers<ClusterUser | undefined>(now)
-  const decisions = createAnswers<boolean>(now)
+  const report = createReport(log)
+  const users = createAnswers<ClusterUser | undefined>(now, report)
+  const decisions = createAnswers<boolean>(now, report)
+  const turns = createTurns(maxOpen)
 
-  const identify = (token: string, hash: string) => users.get(hash, () => reviewer.identify(token))
+  const identify = (token: string, hash: string) =>
+    users.get(hash, () => {
+      if (users.open() >= maxOpen) throw unavailable('Too many new tokens are to be checked at the moment.')
+      return reviewer.identify(token)
+    })
   const isAllowed = async (user: ClusterUser, { group, resource }: WatchedResource, namespace: string) => {
     const ask = (verb: string) =>
       decisions.get(JSON.stringify([user, verb, group, resource, namespace]), () =>
-        reviewer.isAllowed(user, verb, group, resource, namespace),
+        turns(() => within(patience, reviewer.isAllowed(user, verb, group, resource, namespace))),
       )
     return (await Promise.all([ask('list'), ask('watch')])).every(Boolean)
   }
@@ -92,28 +97,19 @@ export function createKubernetesAuthenticator(
   }
 }
 
-/** Remembers answers for a while, and asks a question once at a time. */
-function createAnswers<Answer>(now: () => Date) {
-  const kept = new Map<string, { answer: Promise<Answer>; until: number }>()
-  return {
-    async get(question: string, ask: () => Promise<Answer>): Promise<Answer> {
-      const time = now().getTime()
-      const known = kept.get(question)
-      if (known !== undefined && known.until > time) return known.answer
-      if (kept.size >= maxAnswers) kept.clear()
-      const answer = ask().catch((error: unknown) => {
-        kept.delete(question)
-        throw new RelayError('unavailable', 'The cluster cannot be asked at the moment.', {
-          retryAfter: 2,
-          cause: error,
-        })
-      })
-      const entry = { answer, until: time + lifetime }
-      kept.set(question, entry)
-      if (!(await answer)) entry.until = time + refusalLifetime
-      return answer
-    },
-    clear: () => kept.clear(),
+/** Tells the log when the cluster begins to refuse, and when it answers again; callers are told nothing of why. */
+function createReport(log: Pick<Logger, 'warn' | 'info'> | undefined): (error?: unknown) => void {
+  let isFailing = false
+  return (error) => {
+    if (error === undefined && isFailing) log?.info({}, 'the cluster answers again who callers are')
+    if (error !== undefined && !isFailing) {
+      const { code, message } = error as { code?: unknown; message?: unknown }
+      const hint = code === 403 ? '; the relay needs ClusterRole system:auth-delegator' : ''
+      // The message of an answer holds all of its body.
+      const reason = code === undefined ? message : `HTTP ${code}`
+      log?.warn({ reason }, `the cluster cannot be asked who callers are${hint}`)
+    }
+    isFailing = error !== undefined
   }
 }
 

@@ -1,6 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import { toRecord } from '../../shared/redis.ts'
 import { nameFeed, type WatchedResource } from '../../shared/resource.ts'
+import type { Identify } from '../auth/guard.ts'
+import { maySeeAll } from '../auth/webhook-rights.ts'
 import type { AppEnv } from '../deps.ts'
 import type { Services } from '../services.ts'
 
@@ -29,7 +32,9 @@ const readiness = z
     ready: z.boolean(),
     reasons: z.array(z.string()).openapi({ description: 'Why not; empty when ready.' }),
     streams: z.int().openapi({ description: 'Open streams of this process.' }),
-    feeds: z.record(z.string(), feed).openapi({ description: 'Per watched collection, what the watcher says of it.' }),
+    feeds: z
+      .record(z.string(), feed)
+      .openapi({ description: 'Per watched collection, what the watcher says of it; to who may see everything.' }),
   })
   .openapi('Readiness')
 
@@ -68,7 +73,19 @@ const silence = 30_000
 const patience = 2_000
 
 /** `/healthz` and `/readyz`. */
-export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services): void {
+export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services, identify: Identify): void {
+  const { authenticator, log } = services
+  /** Names of feeds tell what is watched. Probes send no credential, and look at nothing but the status. */
+  const isToldAll = async (c: Context<AppEnv>) => {
+    if (!authenticator.isNeeded) return true
+    try {
+      return await maySeeAll(authenticator, await identify(c), {})
+    } catch (error) {
+      log.debug({ err: error }, 'readiness is asked for by somebody unknown')
+      return false
+    }
+  }
+
   app.openapi(healthRoute, (c) => c.json({ status: 'ok' as const }, 200))
   app.openapi(readyRoute, async (c) => {
     const feeds = await readFeeds(services)
@@ -76,10 +93,11 @@ export function mountHealth(app: OpenAPIHono<AppEnv>, services: Services): void 
     const reasons =
       feeds === undefined ? ['Redis cannot be reached.'] : services.resources.flatMap(checkFeed(feeds, now))
     const streams = services.hub.stats().subscribers
-    return c.json(
-      { ready: reasons.length === 0, reasons, streams, feeds: feeds ?? {} },
-      reasons.length === 0 ? 200 : 503,
-    )
+    const isReady = reasons.length === 0
+    const told = (await isToldAll(c))
+      ? { reasons, feeds: feeds ?? {} }
+      : { reasons: isReady ? [] : ['Why is told to who may see everything.'], feeds: {} }
+    return c.json({ ready: isReady, ...told, streams }, isReady ? 200 : 503)
   })
 }
 

@@ -80,6 +80,25 @@ describe('with API keys', () => {
     }
   })
 
+  test('tells probes whether it is ready, and only who may see everything why not', async () => {
+    const why = ['Why is told to who may see everything.']
+    for (const token of [undefined, 'wrong', tokens.shop]) {
+      const { status, body } = await ask(serving.url, token, '/readyz')
+      expect(status).toBe(503)
+      expect(body).toMatchObject({ ready: false, reasons: why, feeds: {} })
+    }
+    const { body } = await ask(serving.url, tokens.admin, '/readyz')
+    expect(body.reasons.join()).toContain('no watcher has reported yet')
+    for (const [token, status] of [
+      [undefined, 401],
+      [tokens.shop, 403],
+      [tokens.admin, 200],
+    ] as const) {
+      const metrics = await fetch(`${serving.url}/metrics`, { headers: token === undefined ? {} : bearer(token) })
+      expect(metrics.status).toBe(status)
+    }
+  })
+
   test('keeps the hash of a key and not the key', async () => {
     const stored = JSON.stringify(await serving.client.hgetall(keys.own('api-keys')))
     expect(stored).toContain('"hash')
