@@ -94,6 +94,19 @@ describe('POST /v1/webhooks', () => {
     expect((await call('POST', '')).status).toBe(400)
   })
 
+  it('refuses more than one owner may have, and takes the next when one was removed', async () => {
+    const { id } = await create()
+    const text = String(await stage.redis.hget(stage.keys.webhooks, String(id)))
+    const copies = Array.from({ length: 999 }, (_, n) => [`wh_${n}`, text.replace(String(id), `wh_${n}`)])
+    await stage.redis.hset(stage.keys.webhooks, ...copies.flat())
+    expect(await call('POST', '', { url })).toMatchObject({
+      status: 422,
+      body: { detail: expect.stringContaining('1000') },
+    })
+    expect((await call('DELETE', '/wh_7')).status).toBe(204)
+    expect((await call('POST', '', { url })).status).toBe(201)
+  })
+
   it('begins where it is told to', async () => {
     await stage.append(podEvent('a'), podEvent('b'), podEvent('c'))
     const { cursor } = (await call('GET', '')).body

@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RelayEvent } from '../../shared/event.ts'
 import { createLogReader } from '../../shared/log/reader.ts'
 import { parsePosition } from '../../shared/position.ts'
 import { toMessageId } from '../../shared/webhook/message-id.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { Receiver } from '../workers/deliverer/receiver.ts'
-import { type Stage, until } from '../workers/deliverer/stage.ts'
+import type { Stage } from '../workers/deliverer/stage.ts'
 
 /** A webhook that started with the state while things were killed, and who alone receives what it is sent. */
 export interface Newcomer {
@@ -21,11 +22,11 @@ export interface Newcomer {
 export async function checkNewcomer(stage: Stage, { webhook, receiver }: Newcomer, still: number): Promise<string[]> {
   const { id, ordering = 'none' } = webhook
   const problems: string[] = []
-  const settled = until(async () => {
-    const { pending } = await stage.ledger.counts(id)
+  const settled = untilStill(async () => {
+    const { accepted, pending } = await stage.ledger.counts(id)
     const follows = await stage.redis.hget(stage.keys.own('dispatch'), `at:${id}`)
-    return pending === 0 && follows === 'live'
-  }, 120_000)
+    return { isDone: pending === 0 && follows === 'live', progress: `${accepted} ${pending} ${follows}` }
+  })
   await settled.catch(() => problems.push(`state, ${ordering}: does not come to an end`))
   const { accepted, ...ends } = await stage.ledger.counts(id)
   const events = receiver.received.map(({ body }) => JSON.parse(body) as RelayEvent)
@@ -69,6 +70,18 @@ export async function checkNewcomer(stage: Stage, { webhook, receiver }: Newcome
     `state, ${ordering.padEnd(7)} ${JSON.stringify({ objects: count, changes: expected.size, accepted, ...ends })}`,
   )
   return problems
+}
+
+/** Waits until something is done, as long as it goes on: how fast is the machine's affair. */
+export async function untilStill(look: () => Promise<{ isDone: boolean; progress: string }>): Promise<void> {
+  let last = { progress: '', at: Date.now() }
+  for (;;) {
+    const { isDone, progress } = await look()
+    if (isDone) return
+    if (progress !== last.progress) last = { progress, at: Date.now() }
+    if (Date.now() - last.at > 90_000) throw new Error(`nothing goes on: ${progress}`)
+    await sleep(100)
+  }
 }
 
 async function readLog(stage: Stage): Promise<{ seq: number; event: RelayEvent }[]> {
