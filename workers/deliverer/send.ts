@@ -141,7 +141,8 @@ export function createSender(options: SenderOptions): Sender {
             },
             onResponseEnd: answered,
             onResponseError(_, error) {
-              failed(status === undefined ? classifyFailure(error) : 'body', describe(error))
+              const found = classifyFailure(error)
+              failed(status === undefined || found === 'protocol' ? found : 'body', describe(error))
             },
           },
         )
