@@ -79,10 +79,10 @@ const kinds: [name: string, expected: Partial<Attempt>, speak: Speak][] = [
   ],
   ['speaks another protocol', { error: 'protocol' }, (s) => s.end('220 smtp ready\r\n')],
   ['speaks HTTP/2 only', { error: 'protocol' }, (s) => s.end(Buffer.from('000000040000000000', 'hex'))],
-  ['gives two lengths', { error: 'protocol' }, (s) => s.end(`${ok}content-length: 1\r\ncontent-length: 2\r\n\r\nab`)],
+  ['gives two lengths', { error: 'body' }, (s) => s.end(`${ok}content-length: 1\r\ncontent-length: 2\r\n\r\nab`)],
   [
     'gives a length and chunks',
-    { error: 'protocol' },
+    { error: 'body' },
     (s) => s.end(`${ok}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`),
   ],
   [
