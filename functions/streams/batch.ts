@@ -16,11 +16,11 @@ export interface Batch {
   /** How many bytes of JSON it holds, about. */
   readonly size: number
   readonly events: readonly BatchEvent[]
-  /** Everything that a view sees of the batch, one buffer shared by all who ask. */
+  /** Everything that a view sees of the batch, one buffer for all who share the view. */
   select(view: View): Uint8Array
   /** The same for one reader alone: what comes after a place and was not seen before. */
   selectFrom(view: View, after: number, isSeen?: (event: BatchEvent) => boolean): Uint8Array
-  /** Gives the shared buffers back; they are made again when somebody asks. */
+  /** Gives what was kept for several readers back: those who still come are few, and what they get is kept no more. */
   forget(): void
 }
 
@@ -49,14 +49,16 @@ export function createBatch(
   const wholes = new Map<Format, Uint8Array>()
   const frames = new Map<Format, Record<Scope, (Uint8Array | undefined)[]>>()
 
+  let isWarm = true
+
   const frame = (format: Format, item: BatchEvent, scope: Scope): Uint8Array => {
-    let written = frames.get(format)
-    if (written === undefined) {
-      written = { in: [], entered: [], left: [] }
-      frames.set(format, written)
-    }
     const index = item.seq - (events[0]?.seq ?? 0)
-    const bytes = written[scope][index] ?? encodeText(format.frame(item.json, item.cursor, scopeMark(scope)))
+    const known = frames.get(format)?.[scope][index]
+    if (known !== undefined) return known
+    const bytes = encodeText(format.frame(item.json, item.cursor, scopeMark(scope)))
+    if (!isWarm) return bytes
+    const written = frames.get(format) ?? { in: [], entered: [], left: [] }
+    frames.set(format, written)
     written[scope][index] = bytes
     return bytes
   }
@@ -70,7 +72,7 @@ export function createBatch(
   }
   let known: ReturnType<Views['route']> | undefined
   const see = (view: View): [BatchEvent, Scope][] => {
-    if (views !== undefined) {
+    if (views !== undefined && isWarm) {
       known ??= views.route(events)
       // Views that came later were not asked.
       if (view.born <= known.born) return known.routed.get(view) ?? []
@@ -102,7 +104,8 @@ export function createBatch(
       let bytes = buffers.get(view)
       if (bytes === undefined) {
         bytes = choose(view)
-        buffers.set(view, bytes)
+        // Who is alone with a filter asks once: a thousand of those would keep a copy of the log each.
+        if (isWarm && view.readers > 1) buffers.set(view, bytes)
       }
       return bytes
     },
@@ -116,6 +119,7 @@ export function createBatch(
       return joinBytes(pieces)
     },
     forget() {
+      isWarm = false
       buffers.clear()
       wholes.clear()
       known = undefined

@@ -10,6 +10,8 @@ export interface View {
   readonly filter: Filter
   /** When it was first taken, counted in views. */
   readonly born: number
+  /** How many subscribers share it at the moment. */
+  readers: number
   /** Absent when everything passes. */
   readonly match?: Matcher
 }
@@ -27,25 +29,31 @@ export interface Views {
 export function createViews(): Views {
   const index = createViewIndex()
   let born = 0
-  const used = new Map<string, { view: View; readers: number }>()
+  const used = new Map<string, View>()
   return {
     acquire(filter, format) {
       const key = `${format.name} ${canonicalize(filter)}`
       const found = used.get(key)
       if (found !== undefined) {
         found.readers++
-        return found.view
+        return found
       }
       const isEmpty = Object.keys(filter).length === 0
-      const view = { key, format, filter, born: ++born, ...(isEmpty ? {} : { match: compileFilter(filter) }) }
+      const view: View = {
+        key,
+        format,
+        filter,
+        born: ++born,
+        readers: 1,
+        ...(isEmpty ? {} : { match: compileFilter(filter) }),
+      }
       if (!isEmpty) index.add(view)
-      used.set(key, { view, readers: 1 })
+      used.set(key, view)
       return view
     },
     route: (events) => ({ routed: index.route(events), born }),
     release(view) {
-      const found = used.get(view.key)
-      if (found === undefined || --found.readers > 0) return
+      if (used.get(view.key) !== view || --view.readers > 0) return
       used.delete(view.key)
       index.remove(view)
     },

@@ -183,3 +183,16 @@ test('many different filters see through the index what each sees by itself', ()
     ),
   )
 })
+
+test('what several share is written once and kept, what one alone sees is not, and nothing is once the batch is old', () => {
+  const views = createViews()
+  const [lone, shared] = [views.acquire({ name: ['!n-2'] }, sse), views.acquire({ name: ['!n-3'] }, sse)]
+  expect(views.acquire({ name: ['!n-3'] }, sse)).toBe(shared)
+  const batch = createBatch('e', [entry(1), entry(2), entry(3), entry(4)], seal, views)
+  expect(batch.select(shared)).toBe(batch.select(shared))
+  expect(batch.select(lone)).not.toBe(batch.select(lone))
+  expect(seqs(batch.select(lone))).toEqual([1, 3, 4])
+  batch.forget()
+  expect(batch.select(shared)).not.toBe(batch.select(shared))
+  expect(seqs(batch.select(shared))).toEqual([1, 2, 4])
+})
