@@ -1,5 +1,5 @@
 import type { Keys } from './keys.ts'
-import { namespacesScript, pageScript } from './log/scripts.ts'
+import { namespacesScript, pageScript } from './log/read-scripts.ts'
 import type { Position } from './position.ts'
 import type { RedisClient } from './redis.ts'
 

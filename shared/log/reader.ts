@@ -4,7 +4,7 @@ import type { Keys } from '../keys.ts'
 import type { Position } from '../position.ts'
 import type { RedisClient } from '../redis.ts'
 import { createEpoch } from './epoch.ts'
-import { seekScript } from './scripts.ts'
+import { seekScript } from './read-scripts.ts'
 
 /** One entry of the log: an event's JSON without `cursor`, and its place. */
 export interface LogEntry {
