@@ -27,6 +27,8 @@ export interface ApiKeyStore {
   /** The record of a key that is known and has not expired. */
   verify(key: string, now: number): Promise<ApiKey | undefined>
   get(id: string): Promise<ApiKey | undefined>
+  /** Grows with every key that is revoked. */
+  version(): Promise<number>
 }
 
 const shape = /^rk_([0-9a-z]{8})_[A-Za-z0-9_-]{43}$/
@@ -34,6 +36,7 @@ const shape = /^rk_([0-9a-z]{8})_[A-Za-z0-9_-]{43}$/
 /** Creates the store of one cluster's keys. A key is 256 random bits: its hash needs no salt and no slowness. */
 export function createApiKeyStore(redis: RedisClient, clusterKeys: Keys): ApiKeyStore {
   const place = clusterKeys.own('api-keys')
+  const revocations = clusterKeys.own('api-keys', 'revoked')
   const get = async (id: string) => {
     const stored = await redis.call('HGET', place, id)
     return typeof stored === 'string' ? (JSON.parse(stored) as ApiKey) : undefined
@@ -54,7 +57,13 @@ export function createApiKeyStore(redis: RedisClient, clusterKeys: Keys): ApiKey
       return records.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1))
     },
     async revoke(id) {
-      return (await redis.call('HDEL', place, id)) === 1
+      const isKnown = (await redis.call('HDEL', place, id)) === 1
+      // Also for one that was gone already, by a call that broke off in between.
+      await redis.call('INCR', revocations)
+      return isKnown
+    },
+    async version() {
+      return Number((await redis.call('GET', revocations)) ?? 0)
     },
     async verify(key, now) {
       const id = shape.exec(key)?.[1]

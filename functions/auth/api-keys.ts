@@ -12,6 +12,7 @@ export function createKeyAuthenticator(store: ApiKeyStore, now: () => Date): Aut
     },
     grant: async ({ grants = [] }) => grants,
     isValid: async ({ proof }) => typeof proof === 'string' && (await store.get(proof)) !== undefined,
+    version: () => store.version(),
     detach: (caller) => caller,
     // Webhooks are the tenant's: they outlive a key that was replaced by another.
     async recall({ tenant }) {

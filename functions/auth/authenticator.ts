@@ -33,6 +33,8 @@ export interface Authenticator {
   grant(caller: Caller, wish: Wish): Promise<readonly Grant[]>
   /** Whether the credential still holds; asked again and again while a stream lives. */
   isValid(caller: Caller): Promise<boolean>
+  /** Moves on when credentials were taken back; looked at all the time while streams live. */
+  version(): Promise<number>
   /** The caller as a ticket may store it: without the credential itself. */
   detach(caller: Caller): Caller
   /** The caller that a webhook is of, as of now and without a credential; undefined: nobody any more. */
@@ -49,6 +51,7 @@ export const trustEverybody: Authenticator = {
   identify: async () => anybody,
   grant: async () => [everything],
   isValid: async () => true,
+  version: async () => 0,
   detach: (caller) => caller,
   recall: async () => anybody,
   forget: () => undefined,

@@ -73,6 +73,7 @@ export function createJwtAuthenticator(options: JwtOptions, now: () => Date): Au
     },
     grant: async ({ grants = [] }) => grants,
     isValid: async () => true,
+    version: async () => 0,
     detach: (caller) => caller,
     // Nobody can be asked what a subject may see after its token: what the token said stays true.
     recall: async ({ tenant, grants = [] }) => ({ tenant, actions: ['webhooks'], grants }),

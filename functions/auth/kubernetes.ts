@@ -82,6 +82,7 @@ export function createKubernetesAuthenticator(
       if (token === undefined) return true
       return (await identify(token, await hashText(token))) !== undefined
     },
+    version: async () => 0,
     detach(caller) {
       const { user } = readProof(caller)
       return { ...caller, proof: { user } }

@@ -47,6 +47,7 @@ export function createSessions(deps: {
   let timer: ReturnType<typeof setInterval> | undefined
   let reviewedAt = 0
   let isLooking = false
+  let version: number | undefined
   const reviews = new Set<ReturnType<typeof setTimeout>>()
 
   const expire = () => {
@@ -57,19 +58,25 @@ export function createSessions(deps: {
       }
     }
     if (time - reviewedAt >= limits.review) void askAll()
-    if (!isLooking) void endLoggedOut()
+    if (!isLooking) void look()
   }
 
-  /** Whoever logs out may do so at another process. */
-  const endLoggedOut = async () => {
+  /** Whoever logs out may do so at another process, and keys are revoked at none. */
+  const look = async () => {
     isLooking = true
     try {
+      const before = version
+      version = await authenticator.version()
+      if (before !== undefined && version !== before) {
+        void askAll()
+        onReview()
+      }
       const open = [...groups.values()].flatMap((group) => [...group.sessions])
       const ids = new Set(open.flatMap(({ caller }) => caller.login ?? []))
       const ended = await logins.findEnded([...ids])
       for (const { caller, end } of open) if (ended.includes(caller.login ?? '')) end('revoked')
     } catch (error) {
-      log.debug({ err: error }, 'logins cannot be looked at')
+      log.debug({ err: error }, 'logins and keys cannot be looked at')
     } finally {
       isLooking = false
     }

@@ -247,6 +247,21 @@ describe('with tokens of an issuer', () => {
     expect(performance.now() - begin).toBeLessThan(3_500)
   })
 
+  test('takes a login for as long as the token holds', async () => {
+    const { pair, kid, jwk } = await make('login')
+    published = [jwk]
+    const token = await sign(pair, kid, { namespaces: ['shop'], resources: 'pods' }, 30)
+    let login = new Response()
+    await until(async () => {
+      login = await fetch(`${serving.url}/v1/login`, { method: 'POST', headers: bearer(token) })
+      return login.status === 201
+    })
+    const [cookie = ''] = login.headers.get('set-cookie')?.split(';') ?? []
+    expect(Number(/Max-Age=(\d+)/.exec(login.headers.get('set-cookie') ?? '')?.[1])).toBeLessThanOrEqual(30)
+    const { body } = await ask(serving.url, undefined, '/v1/events', { headers: { cookie } })
+    expect(body.events.map((event: { subject: string }) => event.subject)).toEqual(['shop/a'])
+  })
+
   test('notices that the issuer changed its keys', async () => {
     const { pair, kid, jwk } = await make('two')
     published = [jwk]

@@ -75,6 +75,17 @@ async function tellRemoval(namespace: string): Promise<void> {
   ])
 }
 
+test('asks the cluster about a login as about its token', async () => {
+  bind('of-ann', 'ann', 'shop')
+  const headers = { authorization: 'Bearer ann' }
+  const login = await fetch(`${serving.url}/v1/login`, { method: 'POST', headers })
+  expect(await login.json()).toMatchObject({ tenant: 'ann' })
+  const [cookie = ''] = login.headers.get('set-cookie')?.split(';') ?? []
+  const see = (path: string) => fetch(`${serving.url}${path}`, { headers: { accept: 'application/json', cookie } })
+  expect((await see('/v1/events?namespace=shop')).status).toBe(200)
+  expect((await see('/v1/events?namespace=bank')).status).toBe(403)
+})
+
 test('ends a stream when the binding behind it is removed', async () => {
   bind('of-ann', 'ann', 'vault')
   const response = await get('ann', '/v1/events?namespace=vault&resource=pods', 'text/event-stream')

@@ -8,7 +8,8 @@ let store: ApiKeyStore
 const everything = [{ namespaces: ['*'], resources: ['*'] }]
 
 beforeAll(async () => {
-  serving = await startServing({ auth: { mode: 'keys' }, limits: { review: 200, heartbeat: 300 } })
+  // No stream ends because it was reviewed by and by.
+  serving = await startServing({ auth: { mode: 'keys' }, limits: { review: 3_600_000, heartbeat: 300 } })
   store = createApiKeyStore(serving.client, keys)
   const pods = await serving.createWriter('pods')
   await pods.append({ namespace: 'shop', name: 'a', phase: 'Running' }, { namespace: 'bank', name: 'c' })
