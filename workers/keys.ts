@@ -33,7 +33,7 @@ export async function runKeys(command: KeysCommand, config: RoleConfig, log: Log
   try {
     if (command.do === 'list') return renderKeys(await store.list())
     if (command.do === 'revoke') {
-      if (await store.revoke(command.id)) return `Revoked ${command.id}; its streams end within seconds.\n`
+      if (await store.revoke(command.id)) return `Revoked ${command.id}; its streams end within a second.\n`
       throw new SetupError(`There is no key ${command.id}; see relay keys list.`)
     }
     const { key, record } = await store.create(readKey(command))
