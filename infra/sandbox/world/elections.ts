@@ -6,15 +6,22 @@ import type { Cluster } from './cluster.ts'
 interface Election {
   namespace: string
   name: string
-  /** Host names of the candidates; an identity is `<hostname>_<uuid>` and lives as long as its process. */
-  hosts: readonly string[]
+  /** The candidates; an identity is `<hostname>_<uuid>` and lives as long as its process. */
+  hosts: readonly string[] | PodsOf
+}
+
+/** The pods of an application: the hostname of each is its name. */
+interface PodsOf {
+  app: string
+  namespace: string
 }
 
 const elections: readonly Election[] = [
   { namespace: 'kube-system', name: 'kube-controller-manager', hosts: ['control-1', 'control-2', 'control-3'] },
   { namespace: 'kube-system', name: 'kube-scheduler', hosts: ['control-1', 'control-2', 'control-3'] },
-  { namespace: 'payments', name: 'ledger-leader', hosts: ['ledger-0', 'ledger-1'] },
-  { namespace: 'platform', name: 'cert-manager-controller', hosts: ['cert-manager-a', 'cert-manager-b'] },
+  { namespace: 'payments', name: 'ledger-leader', hosts: { app: 'ledger', namespace: 'payments' } },
+  // As many controllers do it: in another namespace than their own.
+  { namespace: 'kube-system', name: 'ingress-leader', hosts: { app: 'ingress', namespace: 'platform' } },
 ]
 
 // client-go `leaderelection`: how long a lease lasts, and how often candidates try.
@@ -26,12 +33,23 @@ function runElection(cluster: Cluster, election: Election): void {
   const leases = store.resource('leases')
   const { namespace, name } = election
   const options = { manager: name }
-  const newIdentity = () => `${random.pick(election.hosts)}_${random.uuid()}`
   const now = () => microTimestamp(clock.now(), random.below(1000))
   let leader = newIdentity()
   let silentUntil = 0
 
+  function newIdentity(): string {
+    const hosts = listHosts(cluster, election)
+    // Nobody is there to hold it.
+    return hosts.length === 0 ? '' : `${random.pick(hosts)}_${random.uuid()}`
+  }
+
+  function isGone(): boolean {
+    return !listHosts(cluster, election).includes(leader.slice(0, leader.indexOf('_')))
+  }
+
   function acquire(): void {
+    if (leader === '') leader = newIdentity()
+    if (leader === '') return
     const at = now()
     const spec = { holderIdentity: leader, leaseDurationSeconds: duration, acquireTime: at, renewTime: at }
     const old = store.get(leases, namespace, name)
@@ -66,7 +84,7 @@ function runElection(cluster: Cluster, election: Election): void {
       return
     }
     const chance = random.below(100)
-    if (chance < 2) {
+    if (chance < 2 || isGone()) {
       release()
       return
     }
@@ -81,6 +99,15 @@ function runElection(cluster: Cluster, election: Election): void {
 
   acquire()
   if (cluster.rate > 0) cluster.every(retryPeriod, step)
+}
+
+function listHosts({ store }: Cluster, { hosts }: Election): readonly string[] {
+  if (!('app' in hosts)) return hosts
+  return store
+    .list(store.resource('pods'), hosts.namespace)
+    .filter(({ metadata }) => metadata.labels?.app === hosts.app && metadata.deletionTimestamp === undefined)
+    .filter((pod) => text(objectAt(pod, 'status').phase) === 'Running')
+    .map(({ metadata }) => metadata.name ?? '')
 }
 
 function runIdentity(cluster: Cluster): void {

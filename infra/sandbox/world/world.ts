@@ -25,7 +25,6 @@ export function startWorld(options: WorldOptions): () => void {
     writer.create(store.resource('namespaces'), '', { metadata: { name: namespace } }, { manager: 'kubectl-create' })
   }
   addNodes(cluster, nodeCount)
-  runElections(cluster)
   const scheduler = createScheduler(cluster, speed)
   const kubelet = createKubelet(cluster, speed)
   const deployments = createDeployments(cluster, speed)
@@ -38,6 +37,8 @@ export function startWorld(options: WorldOptions): () => void {
       })
     }
   }
+  // Their candidates are pods.
+  runElections(cluster)
   if (rate > 0) makeMischief(cluster, kubelet, deployments)
   return () => {
     cluster.stop()

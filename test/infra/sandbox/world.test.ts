@@ -217,6 +217,25 @@ describe('the living world', () => {
   })
 })
 
+it.each([
+  ['payments/ledger-leader', 'payments', 'ledger'],
+  ['kube-system/ingress-leader', 'platform', 'ingress'],
+])('elects %s among running pods, and another one when the leader’s pod goes', async (key, namespace, app) => {
+  const { clock, store, url } = await start({ rate: 1 })
+  const [place = '', name = ''] = key.split('/')
+  const host = () => text(objectAt(store.get('leases', place, name), 'spec').holderIdentity).split('_')[0] ?? ''
+  const first = host()
+  expect(store.get('pods', namespace, first)?.metadata.labels?.app).toBe(app)
+  await ask(`${url}/api/v1/namespaces/${namespace}/pods/${first}?gracePeriodSeconds=0`, { method: 'DELETE' })
+  clock.advance(seconds(30))
+  expect(host()).not.toBe(first)
+  const holders = lease(store, name).map(({ object }) => text(objectAt(object, 'spec').holderIdentity))
+  for (const holder of holders.filter(Boolean)) {
+    const known = store.history('pods').some(({ object }) => holder.startsWith(`${object.metadata.name}_`))
+    expect([holder, known]).toEqual([holder, true])
+  }
+})
+
 describe('the sandbox command', () => {
   const main = new URL('../../../infra/sandbox/main.ts', import.meta.url).pathname
 
