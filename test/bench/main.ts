@@ -1,13 +1,14 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { Bench } from './bench.ts'
+import { edge } from './edge.ts'
 import { fanout } from './fanout.ts'
 import { ingest } from './ingest.ts'
 import { leases } from './leases.ts'
 import { formatJson, formatRow, heading } from './table.ts'
 import { webhooks } from './webhooks.ts'
 
-const benches: readonly Bench[] = [ingest, leases, fanout, webhooks]
+const benches: readonly Bench[] = [ingest, leases, fanout, edge, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

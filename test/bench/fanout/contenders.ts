@@ -21,8 +21,13 @@ export interface Contender {
   stop(): Promise<void>
 }
 
+/** What serves the log. */
+export type RelayServer = Pick<Contender, 'port' | 'memory' | 'stop'>
+
 /** The relay: from the log in Redis, durable, to its readers. */
-export async function startRelay(): Promise<Contender> {
+export async function startRelay(
+  startServer: (redisUrl: string) => Promise<RelayServer> = startOnNode,
+): Promise<Contender> {
   const store = await startTestRedis()
   const redis = new Redis(store.url)
   const limits = { keepEntries: 1_000_000 }
@@ -30,10 +35,10 @@ export async function startRelay(): Promise<Contender> {
   const claim = await writer.claim('bench', 3_600_000)
   if (claim.held) throw new Error('the log is held by another')
   let { batch, seq } = claim
-  const server = startChild('server.ts', ['relay', store.url], ['--expose-gc'])
-  const { port } = await server.hear<{ port: number }>('listening')
+  const server = await startServer(store.url)
   return {
-    port,
+    port: server.port,
+    memory: server.memory,
     path: '/v1/events',
     async publish(events) {
       const answer = await writer.append({
@@ -48,16 +53,25 @@ export async function startRelay(): Promise<Contender> {
       if (answer.outcome !== 'ok') throw new Error(`the log answers ${answer.outcome}`)
       seq = answer.to
     },
+    async stop() {
+      await server.stop()
+      redis.disconnect()
+      await store.stop()
+    },
+  }
+}
+
+async function startOnNode(redisUrl: string): Promise<RelayServer> {
+  const server = startChild('server.ts', ['relay', redisUrl], ['--expose-gc'])
+  const { port } = await server.hear<{ port: number }>('listening')
+  return {
+    port,
     async memory() {
       const told = server.hear<{ bytes: number }>('memory')
       server.send({ type: 'memory' })
       return (await told).bytes
     },
-    async stop() {
-      await server.end()
-      redis.disconnect()
-      await store.stop()
-    },
+    stop: () => server.end(),
   }
 }
 

@@ -22,7 +22,7 @@ function subscribe(port: number, path: string, isTimed: boolean): Promise<void> 
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => {
       // Version 1.0, so that no chunk header stands inside of what is looked for.
-      socket.write(`GET ${path} HTTP/1.0\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n`)
+      socket.write(`GET ${path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n`)
     })
     socket.on('error', reject)
     socket.once('data', (first: Buffer) => {
