@@ -157,7 +157,8 @@ it('a replica that is promoted after it missed writes has them written again, an
   await writer.stop()
   const ids = await readIds(promoted, keys)
   expect(ids).toEqual(idsUpTo('a', ids.length))
-  expect(writer.losses).toEqual(['epoch'])
+  // More than once where a claim was answered by the old server and used at the new one.
+  expect(new Set(writer.losses)).toEqual(new Set(['epoch']))
   const bounds = await createLogReader(promoted, keys).bounds()
   expect(bounds.past).toEqual([{ epoch, seq: missed }])
   await expect.poll(() => reader.resets.length, soon).toBe(1)
