@@ -175,3 +175,34 @@ test.skipIf(browserPath === undefined)(`shows the page to whoever logs in ${with
     await browser.close()
   }
 })
+
+test.skipIf(browserPath === undefined)(
+  `shows each what they may see, and anybody all where nobody is asked ${withBrowser}`,
+  async () => {
+    const browser = await startBrowser()
+    const open = await startServing()
+    try {
+      const pods = await open.createWriter('pods')
+      await pods.append({ namespace: 'shop', name: 'a', phase: 'Running' })
+      const free = await browser.newPage()
+      await free.goto(open.url)
+      await free.locator('#pods td', { hasText: 'shop' }).waitFor()
+      expect(await free.getByLabel('API key or token').isVisible()).toBe(false)
+      expect(await free.getByRole('button', { name: 'Log out' }).isVisible()).toBe(false)
+      expect(await free.locator('[data-command=leases]').textContent()).toBe(`curl '${open.url}/v1/leases'`)
+
+      const { key } = await createKey('narrow', { grants: [{ namespaces: ['shop'], resources: ['pods'] }] })
+      const page = await browser.newPage()
+      await page.goto(serving.url)
+      await page.getByLabel('API key or token').fill(key)
+      await page.keyboard.press('Enter')
+      await page.locator('#pods td', { hasText: 'shop' }).waitFor()
+      expect(await page.locator('#pods td', { hasText: 'bank' }).count()).toBe(0)
+      await page.getByLabel('Namespace').fill('bank')
+      await page.getByText('Not allowed to see').waitFor()
+    } finally {
+      await browser.close()
+      await open.stop()
+    }
+  },
+)
