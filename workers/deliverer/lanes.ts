@@ -1,3 +1,5 @@
+import { type Booking, createBooking } from './booking.ts'
+
 /** One webhook's share of this process, held by one of its jobs. */
 export interface Lane {
   /**
@@ -48,14 +50,14 @@ interface Share {
   queue: { size: number; resolve(entry: Lane | Busy): void }[]
   /** How long a job takes, on average, in ms. */
   pace: number
-  /** Until when the jobs that were put aside have the lane booked. */
-  bookedUntil: number
+  /** Of the jobs that were put aside. */
+  booking: Booking
 }
 
-const shortestWait = 20
-const longestWait = 30_000
 /** A job whose turn is to come within so many ms waits for it here; any other is put aside until about then. */
-const patience = 1000
+const patience = 10_000
+/** How often it is looked at again whose turn is still to come within that time, in ms. */
+const reviewEvery = 250
 
 /** Creates lanes. More jobs than `depth` have one while there is room, if the webhook would have requests to spare. */
 export function createLanes({ width, depth, places, now }: LanesOptions): Lanes {
@@ -72,10 +74,7 @@ export function createLanes({ width, depth, places, now }: LanesOptions): Lanes 
   }
   const canWait = (share: Share, before: number) =>
     !isClosed && working + waiting <= (places * 3) / 4 && before * spanOf(share) < patience
-  const putAside = (share: Share): Busy => {
-    share.bookedUntil = Math.min(Math.max(share.bookedUntil, now()) + spanOf(share), now() + longestWait)
-    return { busyFor: Math.max(shortestWait, Math.round(share.bookedUntil - now())) }
-  }
+  const putAside = (share: Share): Busy => ({ busyFor: share.booking.next(spanOf(share)) })
   const review = () => {
     for (const share of shares.values()) {
       while (share.queue.length > 0 && !canWait(share, share.queue.length)) {
@@ -122,7 +121,7 @@ export function createLanes({ width, depth, places, now }: LanesOptions): Lanes 
           requests: [],
           queue: [],
           pace: 0,
-          bookedUntil: 0,
+          booking: createBooking(now),
         }
         shares.set(webhook, share)
       }
@@ -133,7 +132,7 @@ export function createLanes({ width, depth, places, now }: LanesOptions): Lanes 
         waiting--
         return putAside(share)
       }
-      timer ??= setInterval(review, patience / 4)
+      timer ??= setInterval(review, reviewEvery)
       return new Promise((resolve) => queue.push({ size, resolve }))
     },
     close() {

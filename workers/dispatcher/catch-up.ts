@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LogReader } from '../../shared/log/reader.ts'
-import { formatPosition, type Position } from '../../shared/position.ts'
+import { formatPosition, type Position, parsePosition } from '../../shared/position.ts'
 import { toRecord } from '../../shared/redis.ts'
 import { createStateReader } from '../../shared/state.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
@@ -71,6 +71,10 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
     for (const [object, seq] of Object.entries(stored)) told.set(object, Number(seq))
     return told
   }
+  const tellLoss = (id: string, seq: number, oldest: number) => {
+    const lost = oldest - 1 - seq
+    if (lost > 0) log.warn({ webhook: id, lost }, 'a webhook that catches up was overtaken by retention')
+  }
   /** Runs `work` in turns for as long as it answers that there is more. False: the webhook, or the lead, is gone. */
   const repeat = async (id: string, work: (subscriber: Subscriber) => Promise<'more' | 'wait' | 'done'>) => {
     for (;;) {
@@ -96,7 +100,12 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
     let until = 0
     await repeat(id, async (subscriber) => {
       const position = deps.position()
-      at ??= placeOf(followingOf(followers.get(id), subscriber.start, position, await reader.bounds()), position)
+      if (at === undefined) {
+        const bounds = await reader.bounds()
+        const stored = followers.get(id)
+        at = placeOf(followingOf(stored, subscriber.start, position, bounds), position)
+        tellLoss(id, stored === undefined ? subscriber.start.seq : parsePosition(stored).seq, bounds.first)
+      }
       if (told === undefined) {
         told = await readTold(id, subscriber)
         for (const seq of told.values()) until = Math.max(until, seq)
@@ -111,9 +120,7 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
       }
       const entries = (await reader.read(at.seq, pageSize)).filter(({ seq }) => seq <= position.seq)
       const oldest = entries[0]?.seq ?? position.seq + 1
-      if (oldest > at.seq + 1) {
-        log.warn({ webhook: id, lost: oldest - 1 - at.seq }, 'a webhook that catches up was overtaken by retention')
-      }
+      tellLoss(id, at.seq, oldest)
       const reading = told.size === 0 ? subscriber : { ...subscriber, told }
       const { jobs, last } = matchEntries(position.epoch, entries, [reading], commitSize, now())
       at = { epoch: position.epoch, seq: Math.max(last, oldest - 1) }
