@@ -12,7 +12,7 @@ export async function startProbe(redisUrl: string, redisToken = ''): Promise<{ u
   } = unstable_readConfig({
     config: `${root}infra/wrangler.jsonc`,
   })
-  const standIns = Object.entries(alias).map(([name, path]) => [name, path.replace('./edge/', `${root}infra/edge/`)])
+  const standIns = Object.entries<string>(alias).map(([name, path]) => [name, path.replace('./edge/', `${root}infra/edge/`)])
   const harness = createTestHarness({
     root,
     workers: [
