@@ -1,4 +1,4 @@
-import { blake2s } from '@noble/hashes/blake2.js'
+import { blake3 } from '@noble/hashes/blake3.js'
 import { invalid } from './errors.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
 
@@ -22,7 +22,7 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
 /** Characters of a seal, of five bits each. */
 const sealSize = 8
 /** How many seals one hash holds: events in succession share it, so that a cursor costs a fraction of a hash. */
-const sealsPerHash = 6
+const sealsPerHash = 64
 const encoder = new TextEncoder()
 
 /** Makes up the key of a log, as text. */
@@ -43,7 +43,7 @@ export function createCursorSeal(key: string): CursorSeal {
       const { epoch, seq } = position
       const block = Math.floor(seq / sealsPerHash)
       if (block !== known.block || epoch !== known.epoch) {
-        const hash = blake2s(encoder.encode(`${epoch} ${block}`), {
+        const hash = blake3(encoder.encode(`${epoch} ${block}`), {
           key: bytes,
           dkLen: (sealsPerHash * sealSize * 5) / 8,
         })
@@ -81,17 +81,14 @@ export function openCursor(text: string, field?: string): Position {
 }
 
 function toBase32(bytes: Uint8Array): string {
-  let [text, rest, bits] = ['', 0, 0]
+  const characters: number[] = []
+  let [rest, bits] = [0, 0]
   for (const byte of bytes) {
     rest = (rest << 8) | byte
-    bits += 8
-    while (bits >= 5) {
-      bits -= 5
-      text += alphabet[(rest >> bits) & 31]
-    }
+    for (bits += 8; bits >= 5; bits -= 5) characters.push(alphabet.charCodeAt((rest >> (bits - 5)) & 31))
     rest &= 31
   }
-  return text
+  return String.fromCharCode(...characters)
 }
 
 function toHex(bytes: Uint8Array): string {

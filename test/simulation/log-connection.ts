@@ -150,7 +150,7 @@ export function createLogNetwork(deps: { log: SimulatedLog; scheduler: Scheduler
   function perform(command: string, args: (string | number)[]): unknown {
     switch (command) {
       case 'HMGET': {
-        const meta: Record<string, string | number> = { ...log.meta(), key: 'aa' }
+        const meta: Record<string, string | number> = { ...log.meta(), key: 'aa'.repeat(32) }
         return args.slice(1).map((field) => {
           const value = meta[field]
           return value === undefined || value === '' ? null : String(value)
