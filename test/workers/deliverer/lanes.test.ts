@@ -31,9 +31,11 @@ it('puts the jobs of a slow webhook aside, each until later, and no others', asy
   const lanes = createLanes({ width: 1, depth: 2, places: 8, now: () => clock })
   const slow = await enterAll(lanes, 'slow', 2)
   expect(slow.filter(isLane)).toHaveLength(2)
-  clock = 10_000
+  clock = 25_000
   const waits = (await enterAll(lanes, 'slow', 5)).map((entry) => ('busyFor' in entry ? entry.busyFor : 0))
-  expect(waits).toEqual(waits.toSorted((a, b) => a - b))
+  // Two have their turn within half a minute; those behind them come back at some time before its end.
+  expect(waits.slice(0, 2)).toEqual([12_500, 25_000])
+  expect(Math.min(...waits)).toBeGreaterThanOrEqual(12_500)
   expect(new Set(waits).size).toBe(5)
   expect(Math.max(...waits)).toBeLessThanOrEqual(30_000)
   expect((await enterAll(lanes, 'other', 1)).filter(isLane)).toHaveLength(1)
@@ -49,7 +51,7 @@ it('has the jobs of a fast webhook wait for their turn, until it is no longer fa
   const [first] = entered.filter(isLane)
   first?.leave()
   await expect.poll(() => entered.filter(isLane).length).toBe(3)
-  clock = 5000
+  clock = 50_000
   await expect.poll(() => entered.length).toBe(5)
   expect(entered.filter(isLane)).toHaveLength(3)
 })
