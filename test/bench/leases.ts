@@ -80,7 +80,7 @@ async function* measure(
     let sent = perRound * repetitions
     if ('queries'.includes(only)) {
       const done = tell(server, { type: 'pace', frames: perRound, rate })
-      yield* measureQueries(relay.api, seconds)
+      yield* measureQueries(relay.api, relay.functions.pid, seconds)
       await done
       sent += perRound
     }
@@ -114,7 +114,7 @@ async function measurePeer(name: string, server: Child, url: string, frames: num
 }
 
 /** Queries while the renewals go on; beside them, the least that the same process answers. */
-async function* measureQueries(api: string, seconds: number): AsyncGenerator<Row> {
+async function* measureQueries(api: string, pid: number, seconds: number): AsyncGenerator<Row> {
   const anyNode = (turn: number) => nameNode((turn * 7919) % nodes)
   const paths: Record<string, (turn: number) => string> = {
     'GET /healthz': () => '/healthz',
@@ -124,10 +124,13 @@ async function* measureQueries(api: string, seconds: number): AsyncGenerator<Row
   }
   let limit = 0
   for (const [name, path] of Object.entries(paths)) {
-    const { perSecond, p99 } = await ask(api, seconds, path)
+    const used = readProcessorTime(pid)
+    const { count, perSecond, p99 } = await ask(api, seconds, path)
+    const cost = (readProcessorTime(pid) - used) / count
     limit ||= perSecond
     const ratios = perSecond === limit ? {} : { healthz: perSecond / limit }
     yield { case: name, value: perSecond, unit: 'req/s', ratios }
+    yield { case: `${name}: processor`, value: cost, unit: 'µs/req', ratios: {} }
     yield { case: `${name}: p99`, value: p99, unit: 'ms', ratios: {} }
   }
 }

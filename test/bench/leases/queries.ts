@@ -1,7 +1,8 @@
 import { Pool } from 'undici'
 
-/** How a server answered: requests a second, and the time that the slowest of each hundred took, in ms. */
+/** How a server answered: how often, requests a second, and the time that the slowest of each hundred took, in ms. */
 export interface Answers {
+  count: number
   perSecond: number
   p99: number
 }
@@ -28,5 +29,5 @@ export async function ask(url: string, seconds: number, path: (turn: number) => 
   const took = (performance.now() - began) / 1000
   await pool.close()
   times.sort((a, b) => a - b)
-  return { perSecond: times.length / took, p99: times[Math.floor(times.length * 0.99)] ?? 0 }
+  return { count: times.length, perSecond: times.length / took, p99: times[Math.floor(times.length * 0.99)] ?? 0 }
 }

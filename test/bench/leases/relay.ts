@@ -13,6 +13,7 @@ import { countTransfers, type LeaseCluster, nodeNamespace } from './cluster.ts'
 /** `relay watch` and `relay serve` beside a Redis of their own, in sync with the server. */
 export interface BenchedRelay {
   watcher: Child
+  functions: Child
   storePid: number
   /** From the start of the watcher until everything was stored, in seconds. */
   coldStart: number
@@ -53,6 +54,7 @@ export async function startRelay(server: string, folder: string, leases: number)
   const { about } = await functions.hear<{ type: 'ready'; about: { url: string } }>('ready')
   return {
     watcher,
+    functions,
     coldStart,
     api: about.url,
     storePid: Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1]),
