@@ -89,7 +89,7 @@ export function createApp(deps: AppDeps): App {
   const redis = hideFailures(deps.redis, log)
   const reader = createLogReader(redis, keys)
   const authenticator = createAuthenticator(deps.auth, { redis, keys, resources, now, log })
-  const logins = createLogins(redis, keys)
+  const logins = createLogins(redis, keys, now)
   const webhooks = createWebhookStore(redis, keys)
   const reviewOwners = createOwnerReview({ authenticator, store: webhooks, log, now })
   const onReview = () => void reviewOwners()

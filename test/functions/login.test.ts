@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hourlyLogins } from '../../functions/auth/logins.ts'
 import { type ApiKeyStore, createApiKeyStore } from '../../shared/api-key.ts'
 import { browserPath, startBrowser, withBrowser } from '../support/browser.ts'
 import { keys, type Serving, startServing, until } from './serving.ts'
@@ -119,6 +120,15 @@ describe('a login', () => {
     expect((await ask(path, { cookie, origin: 'https://evil.example' }, { method: 'DELETE' })).status).toBe(403)
     expect((await ask('/v1/login', { cookie }, { method: 'DELETE' })).status).toBe(403)
     expect((await ask(path, { cookie, origin: serving.url }, { method: 'DELETE' })).status).toBe(204)
+  })
+
+  test('is not given without end', async () => {
+    const { key } = await createKey('eager')
+    const answers = await Promise.all(Array.from({ length: hourlyLogins + 5 }, () => logIn(key)))
+    const refused = answers.filter(({ status }) => status === 429)
+    expect(refused).toHaveLength(5)
+    expect(refused[0]?.set).toBe('')
+    expect((await logIn((await createKey('other')).key)).status).toBe(201)
   })
 
   test('keeps the idempotency keys of two callers apart', async () => {

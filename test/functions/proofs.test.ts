@@ -91,6 +91,8 @@ test('answers are what the description says', async () => {
     ['/v1/webhooks', '/v1/webhooks'],
     ['/v1/filters/check', '/v1/filters/check', check],
     ['/v1/tickets', '/v1/tickets', { method: 'POST' }],
+    ['/v1/login', '/v1/login'],
+    ['/v1/login', '/v1/login', { method: 'POST' }],
     ['/healthz', '/healthz'],
     ['/readyz', '/readyz'],
     ['/v1/events', '/v1/events?limit=0'],
