@@ -28,7 +28,7 @@ export function serveHub(env: EdgeEnvironment): (request: Request) => Promise<Re
   const { cluster, auth, origins, resources } = settings
   const limits = { ...defaultLimits, ...hubLimits, ...env.HUB_LIMITS }
   const log = createConsoleLogger(settings.logLevel)
-  const { redis, connect } = reachRedis(settings.redisUrl, { token: settings.redisToken, rest: limits.linger, log })
+  const { redis, connect } = reachRedis(settings.redisUrl, { token: settings.redisToken, rest: limits.linger })
   const webhooks = { encryptionKey: settings.secretKey, policy: settings.policy }
   const app = createApp({ cluster, redis, connect, log, resources, webhooks, auth, origins, limits })
 

@@ -1,9 +1,8 @@
-import { Redis } from 'ioredis'
 import { createPollingClient } from '../../shared/redis/polling.ts'
 import { createRestClient } from '../../shared/redis/rest.ts'
 import type { RedisClient } from '../../shared/redis.ts'
-import type { Logger } from '../../shared/role.ts'
 import type { Connection } from '../streams/tail.ts'
+import { openSocket } from './redis-socket.ts'
 
 /** What a Worker can connect to. A cluster or sentinels it cannot: it does not see the addresses that they tell. */
 export const redisForms = /^(rediss?|https?):\/\/[^/]/
@@ -20,8 +19,8 @@ export interface EdgeRedis {
  * Connects by what the address says: over TCP, or by HTTP with a token.
  * @param options.rest how long the connection for commands stays open unused, in ms.
  */
-export function reachRedis(url: string, options: { token?: string | undefined; rest: number; log: Logger }): EdgeRedis {
-  const { token = '', rest, log } = options
+export function reachRedis(url: string, options: { token?: string | undefined; rest: number }): EdgeRedis {
+  const { token = '', rest } = options
   if (/^https?:/.test(url)) {
     const redis = createRestClient({ url, token, timeout: commandTimeout })
     return {
@@ -32,17 +31,7 @@ export function reachRedis(url: string, options: { token?: string | undefined; r
       },
     }
   }
-  const open = (connectionName: string): Connection => {
-    const redis = new Redis(url, {
-      connectionName,
-      maxRetriesPerRequest: 0,
-      commandTimeout,
-      connectTimeout: commandTimeout,
-      retryStrategy: () => null,
-    })
-    redis.on('error', (error: Error) => log.debug({ err: error }, 'a connection to Redis failed'))
-    return { redis, close: () => redis.disconnect() }
-  }
+  const open = (name: string) => openSocket(url, { name, timeout: commandTimeout })
   return { redis: createDormantClient(() => open('relay-serve'), rest), connect: () => open('relay-tail') }
 }
 

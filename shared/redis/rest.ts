@@ -1,4 +1,5 @@
 import type { RedisClient } from '../redis.ts'
+import { ReplyError } from './reply.ts'
 
 /** Where Redis takes commands over HTTP. */
 export interface RestOptions {
@@ -71,9 +72,4 @@ async function readAnswer(response: Response): Promise<Answer | Answer[]> {
   const isJson = /^\s*[[{]/.test(text)
   if (response.status >= 500 || !isJson) throw new Error(`Redis answers HTTP ${response.status}`)
   return JSON.parse(text) as Answer | Answer[]
-}
-
-/** What Redis refuses; its message begins with Redis' own code. */
-class ReplyError extends Error {
-  override readonly name = 'ReplyError'
 }

@@ -61,8 +61,8 @@ const implementations: readonly [name: string, connect: (plain: string, tls: str
   ],
   ['HTTP', (plain) => overHttp(plain)],
   ['ioredis on Node over TLS, and HTTP', (_, tls) => overHttp(tls)],
-  ['ioredis in workerd', (plain) => inWorkerd(plain)],
-  ['ioredis in workerd over TLS', (_, tls) => inWorkerd(tls)],
+  ['sockets of workerd', (plain) => inWorkerd(plain)],
+  ['sockets of workerd over TLS', (_, tls) => inWorkerd(tls)],
   [
     'HTTP in workerd',
     async (plain) => {

@@ -1,6 +1,5 @@
 // A Worker for tests: parts of the product that users or hubs run in a Worker, reached over HTTP.
 import { DurableObject } from 'cloudflare:workers'
-import { createConsoleLogger } from '../../../functions/edge/log.ts'
 import { type EdgeRedis, reachRedis } from '../../../functions/edge/redis.ts'
 import type { Connection } from '../../../functions/streams/tail.ts'
 import { subscribe } from '../../../shared/client.ts'
@@ -19,8 +18,7 @@ export class Probe extends DurableObject<ProbeEnvironment> {
 
   constructor(context: DurableObjectState, env: ProbeEnvironment) {
     super(context, env)
-    const log = createConsoleLogger('warn')
-    this.#redis = reachRedis(env.REDIS_URL, { token: env.REDIS_TOKEN, rest: 1_000, log })
+    this.#redis = reachRedis(env.REDIS_URL, { token: env.REDIS_TOKEN, rest: 1_000 })
   }
 
   override async fetch(request: Request): Promise<Response> {

@@ -1,2 +1,0 @@
-// Stands for ioredis as a whole: its client of one server.
-exports.Redis = require('ioredis/built/Redis.js').default

@@ -1,2 +1,0 @@
-// Stands for debug output: every logger is silent.
-exports.default = () => () => undefined
