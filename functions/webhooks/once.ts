@@ -10,9 +10,11 @@ export interface Once {
    * The id that this very request got before, if any.
    * @throws RelayError `conflict` when the key came with another request.
    */
-  find(): Promise<string | undefined>
+  find(): Promise<{ id: string; isDone: boolean } | undefined>
   /** The same; else a new id, kept before the webhook is, so that a request which broke off is completed by its repetition. */
   take(): Promise<string>
+  /** Notes that the webhook was there: if it is gone later, it was removed. */
+  done(id: string): Promise<void>
 }
 
 /**
@@ -27,8 +29,8 @@ export function createOnce(
     if (key === undefined) return undefined
     const stored = await redis.call('GET', await placeOf(key))
     if (typeof stored !== 'string') return undefined
-    const [id, request] = stored.split(' ')
-    if (request === (await digest(JSON.stringify(input)))) return id
+    const [id = '', request, end] = stored.split(' ')
+    if (request === (await digest(JSON.stringify(input)))) return { id, isDone: end !== undefined }
     throw new RelayError('conflict', 'Idempotency-Key: it was used for another request; take a new one.', {
       field: 'Idempotency-Key',
     })
@@ -41,7 +43,12 @@ export function createOnce(
       if (key === undefined) return id
       const value = `${id} ${await digest(JSON.stringify(input))}`
       const answer = await redis.call('SET', await placeOf(key), value, 'NX', 'EX', keepSeconds)
-      return answer === null ? ((await find()) ?? id) : id
+      return answer === null ? ((await find())?.id ?? id) : id
+    },
+    async done(id) {
+      if (key === undefined) return
+      const value = `${id} ${await digest(JSON.stringify(input))} done`
+      await redis.call('SET', await placeOf(key), value, 'XX', 'KEEPTTL')
     },
   }
 }

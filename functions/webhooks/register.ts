@@ -89,8 +89,13 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     const key = c.req.valid('header')['idempotency-key']
     const once = createOnce(context, { key, caller: owner?.tenant, input })
     const known = await once.find()
-    const before = known === undefined ? undefined : await store.get(known)
+    const before = known === undefined ? undefined : await store.get(known.id)
     if (before !== undefined) return c.json(await answer(before), 201, describe(before))
+    if (known?.isDone) {
+      throw new RelayError('conflict', `Idempotency-Key: its webhook ${known.id} was removed; take a new one.`, {
+        field: 'Idempotency-Key',
+      })
+    }
     const parts = await draft(input)
     await requireRoom(owner?.tenant)
     const id = await once.take()
@@ -103,6 +108,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
       secrets: await createSecrets(box, id, input.signatures),
     }
     const isFirst = await store.create(created)
+    await once.done(id)
     const webhook = isFirst ? created : await context.find(id)
     return c.json(await answer(webhook), 201, describe(webhook))
   })

@@ -49,6 +49,9 @@ describe('a webhook that is registered twice with one key', () => {
     expect(repeated).toMatchObject({ status: 201, body: { secret: expect.stringMatching(/^whsec_/) } })
     expect(await ask({ url, description: 'x' })).toMatchObject({ status: 409, body: { field: 'Idempotency-Key' } })
     expect((await ask({ url }, 'k2')).body.id).not.toBe(repeated.body.id)
+    await call('DELETE', `/${repeated.body.id}`)
+    expect(await ask({ url })).toMatchObject({ status: 409, body: { detail: expect.stringContaining('was removed') } })
+    expect((await call('GET', `/${repeated.body.id}`)).status).toBe(404)
   })
 })
 
