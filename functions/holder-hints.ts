@@ -75,7 +75,7 @@ export function createHolderResolver({
       findAnywhere(strangers.map(({ host }) => host)),
       find(
         'nodes',
-        holders.map(({ host }) => `/${host}`).filter((key) => key !== '/'),
+        holders.filter(({ host, isNode }) => host !== '' && !isNode).map(({ host }) => `/${host}`),
       ),
     ])
     const visible = await keepVisible(caller, 'pods', [...near, ...far])
@@ -114,8 +114,8 @@ function readHolder(lease: HeldLease): Holder {
 }
 
 /** The Pod of that name, and the one that a kubelet shows for a static Pod, `<name>-<node>`: kubeadm's control plane. */
-function keysNearby({ lease: { namespace, name }, host }: Holder): string[] {
-  return host === '' ? [] : [`${namespace}/${host}`, `${namespace}/${name}-${host}`]
+function keysNearby({ lease: { namespace, name }, host, isNode }: Holder): string[] {
+  return host === '' || isNode ? [] : [`${namespace}/${host}`, `${namespace}/${name}-${host}`]
 }
 
 function findNearby(holder: Holder, pods: ReadonlyMap<string, Pod>): Pod | undefined {
