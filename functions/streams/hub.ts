@@ -86,8 +86,9 @@ export function createHub(deps: {
     const begin = performance.now()
     for (const subscriber of subscribers) subscriber.wake()
     lastFlush = performance.now()
-    // Writing takes half of the time at most: beyond that, waiting for more to write at once makes everybody's events sooner.
-    pause = Math.max(limits.coalesce, Math.min(longestPause, lastFlush - begin))
+    // Writing takes two thirds of the time at most: beyond that, waiting for more to write at once makes everybody's events
+    // sooner.
+    pause = Math.max(limits.coalesce, Math.min(longestPause, (lastFlush - begin) / 2))
   }
 
   const start = () => {
