@@ -117,14 +117,15 @@ test.each(['SIGINT', 'SIGTERM'] as const)('drains in order when %s reaches the w
 test('starts again at once while the one before is still ending', async () => {
   const first = up()
   await awaitSummary(first)
-  // A role that hangs: it is waited for.
-  process.kill(first.pidOf('watch'), 'SIGSTOP')
   first.child.kill('SIGINT')
-  await vi.waitUntil(() => first.stderr().includes('draining; once more to force'), patience)
+  const readHolder = () => readFile(join(data, 'lock.pid'), 'utf8')
+  await vi.waitUntil(async () => (await readHolder()).endsWith('leaving'), patience)
+  // It takes its time.
+  first.child.kill('SIGSTOP')
   const second = up()
   await vi.waitUntil(() => second.stderr().includes('that is ending'), patience)
   expect(second.log().some(({ msg }) => msg === 'started a process')).toBe(false)
-  process.kill(first.pidOf('watch'), 'SIGCONT')
+  first.child.kill('SIGCONT')
   await awaitSummary(second)
   expect(await first.exited).toEqual({ code: 0, signal: null })
   expect(second.log().filter(({ level }) => level === 'error')).toEqual([])

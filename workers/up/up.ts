@@ -35,7 +35,7 @@ export interface Relay {
 }
 
 /** When the summary is printed even if a role is still on its way, in ms after Redis is there. */
-const bannerDeadline = 4_000
+const bannerDeadline = 3_000
 
 /**
  * Starts the sandbox, Redis and all roles, each in a process of its own, and prints where they are.
