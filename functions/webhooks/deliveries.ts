@@ -15,8 +15,8 @@ import {
   deliveryQuery,
   delivery as deliverySchema,
   verification,
-  webhookParams,
-} from './schemas.ts'
+} from './delivery-schemas.ts'
+import { webhookParams } from './schemas.ts'
 import { viewDelivery } from './view.ts'
 
 const tags = ['webhooks']

@@ -4,7 +4,8 @@ import { createTaskId, parseProgress, type Task } from '../../shared/webhook/tas
 import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
 import type { WebhookContext } from './context.ts'
-import { recoverQuery, replayInput, taskList, taskParams, task as taskSchema, webhookParams } from './schemas.ts'
+import { recoverQuery, replayInput, taskList, taskParams, task as taskSchema } from './delivery-schemas.ts'
+import { webhookParams } from './schemas.ts'
 import { viewTask } from './view.ts'
 
 const tags = ['webhooks']
