@@ -38,26 +38,33 @@ export function createOwnerReview(deps: {
   now: () => Date
 }): () => Promise<void> {
   const { authenticator, store, log, now } = deps
-  const mayKeep = async ({ owner, filter }: Webhook): Promise<boolean> => {
-    const caller = owner === undefined ? undefined : await authenticator.recall(owner)
-    return caller?.actions.includes('webhooks') === true && maySeeAll(authenticator, caller, filter)
-  }
-  const review = async (webhook: Webhook) => {
-    if (await mayKeep(webhook)) return
+  const review = async (webhook: Webhook, recall: Authenticator['recall']) => {
+    const { id, owner, filter } = webhook
+    const caller = owner === undefined ? undefined : await recall(owner)
+    if (caller?.actions.includes('webhooks') && (await maySeeAll(authenticator, caller, filter))) return
     const at = now().getTime()
     const judged = JSON.stringify(webhook)
-    const changed = await store.update(webhook.id, (current) =>
+    const changed = await store.update(id, (current) =>
       JSON.stringify(current) === judged ? switchWebhook(current, false, { reason: 'forbidden', at }) : current,
     )
-    if (changed?.enabled === false) log.warn({ webhook: webhook.id }, 'the owner of a webhook may not see its events')
+    if (changed?.enabled === false) log.warn({ webhook: id }, 'the owner of a webhook may not see its events')
   }
   return async () => {
     if (!authenticator.isNeeded) return
+    // Owners of many webhooks are asked about once.
+    const callers = new Map<string, Promise<Caller | undefined>>()
+    const recall = (owner: Owner) => {
+      const key = JSON.stringify(owner)
+      const caller = callers.get(key) ?? authenticator.recall(owner)
+      callers.set(key, caller)
+      return caller
+    }
+    const tell = (error: unknown) => log.debug({ err: error }, 'the owner of a webhook cannot be reviewed')
     try {
       const owned = (await store.all()).filter(({ enabled, owner }) => enabled && owner !== undefined)
-      await Promise.all(owned.map(review))
+      await Promise.all(owned.map((webhook) => review(webhook, recall).catch(tell)))
     } catch (error) {
-      log.debug({ err: error }, 'the owners of webhooks cannot be reviewed')
+      tell(error)
     }
   }
 }
