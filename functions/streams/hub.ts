@@ -97,8 +97,14 @@ export function createHub(deps: {
     const controller = new AbortController()
     tail = controller
     const period = Math.max(10, Math.min(1_000, limits.heartbeat / 4, limits.stall / 4))
+    let sweptAt = performance.now()
+    let wasLate = false
     sweepTimer = setInterval(() => {
       const now = performance.now()
+      // The process itself was held up, and has not heard yet of what readers took meanwhile.
+      wasLate = !wasLate && now - sweptAt > 2 * period
+      sweptAt = now
+      if (wasLate) return
       for (const subscriber of subscribers) subscriber.sweep(now)
     }, period)
     void runTail(
