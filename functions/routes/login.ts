@@ -63,7 +63,7 @@ export function mountLogin(app: OpenAPIHono<AppEnv>, { authenticator, logins, no
     const credential = readBearer(c)
     if (credential === undefined) throw new RelayError('unauthorized', 'Log in with `Authorization: Bearer …`.')
     const expiresAt = Math.min(now().getTime() + loginMs, caller.expiresAt ?? Number.POSITIVE_INFINITY)
-    setCookie(c, loginCookie, await logins.open(credential, expiresAt), {
+    setCookie(c, loginCookie, await logins.open(caller.tenant, credential, expiresAt), {
       ...attributes,
       // Behind a proxy that ends TLS only the page knows how it was reached.
       secure: (c.req.header('origin') ?? c.req.url).startsWith('https:'),
