@@ -34,7 +34,8 @@ export const labelSelector = z
   .openapi({ description: "A selector in Kubernetes' syntax.", example: 'app=web,tier!=db' })
 
 export const cursor = z.string().openapi({
-  description: 'A place in the event log. Opaque; goes into `from` or `Last-Event-ID`.',
+  description:
+    'A place in the event log. Opaque, and sealed: one that the relay did not give is refused. Goes into `from` or `Last-Event-ID`.',
   example: 'k3v9x0q2zt-5yc-7t0ehv2n',
 })
 
