@@ -19,6 +19,9 @@ export interface TestEdgeOptions {
   readonly vars?: Readonly<Record<string, string | number>>
 }
 
+// What it knows of the place of a request it would ask a server of Cloudflare for.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED = 'false'
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const cluster = 'test'
 

@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { createTestHarness, unstable_readConfig } from 'wrangler'
 
+// What it knows of the place of a request it would ask a server of Cloudflare for.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED = 'false'
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Starts the Worker `test/edge/worker/probe.ts`, bundled with the same stand-ins as the product. */
@@ -12,7 +15,10 @@ export async function startProbe(redisUrl: string, redisToken = ''): Promise<{ u
   } = unstable_readConfig({
     config: `${root}infra/wrangler.jsonc`,
   })
-  const standIns = Object.entries<string>(alias).map(([name, path]) => [name, path.replace('./edge/', `${root}infra/edge/`)])
+  const standIns = Object.entries<string>(alias).map(([name, path]) => [
+    name,
+    path.replace('./edge/', `${root}infra/edge/`),
+  ])
   const harness = createTestHarness({
     root,
     workers: [
