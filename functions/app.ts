@@ -8,7 +8,7 @@ import { createLogReader, type LogEntry } from '../shared/log/reader.ts'
 import { createStateReader } from '../shared/state.ts'
 import { createWebhookStore } from '../shared/webhook/store.ts'
 import { createAuthenticator } from './auth/choose.ts'
-import { createIdentifier, createIdentify, createNarrow, createStateGuard } from './auth/guard.ts'
+import { createIdentifier, createIdentify, createNarrow, createStateGuard, loginCookie } from './auth/guard.ts'
 import { createLogins } from './auth/logins.ts'
 import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
@@ -65,6 +65,7 @@ const documentRoute = createRoute({
   method: 'get',
   path: '/openapi.json',
   operationId: 'getDocument',
+  security: [],
   summary: 'This description',
   tags: ['operation'],
   responses: {
@@ -136,7 +137,7 @@ export function createApp(deps: AppDeps): App {
   mountHealth(app, services, identify)
   mountMetrics(app, services)
   mountPage(app, deps.page)
-  mountDocument(app)
+  mountDocument(app, authenticator.isNeeded)
 
   const drain = async () => {
     await hub.drain()
@@ -145,10 +146,13 @@ export function createApp(deps: AppDeps): App {
   return { hono: app, drain, reviewOwners, stats: () => hub.stats() }
 }
 
-function mountDocument(app: OpenAPIHono<AppEnv>): void {
+function mountDocument(app: OpenAPIHono<AppEnv>, isAsked: boolean): void {
   let document: Record<string, unknown> | undefined
+  const security = isAsked ? [{ credential: [] }, { login: [] }] : []
+  app.openAPIRegistry.registerComponent('securitySchemes', 'credential', { type: 'http', scheme: 'bearer' })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'login', { type: 'apiKey', in: 'cookie', name: loginCookie })
   app.openapi(documentRoute, (c) => {
-    document ??= { ...app.getOpenAPI31Document({ openapi: '3.1.0', info }) }
+    document ??= { ...app.getOpenAPI31Document({ openapi: '3.1.0', info, security }) }
     return c.json(document, 200)
   })
 }

@@ -45,6 +45,7 @@ const healthRoute = createRoute({
   method: 'get',
   path: '/healthz',
   operationId: 'getHealth',
+  security: [],
   summary: 'Tell that the process runs',
   tags: ['operation'],
   responses: {
@@ -59,6 +60,7 @@ const readyRoute = createRoute({
   method: 'get',
   path: '/readyz',
   operationId: 'getReadiness',
+  security: [],
   summary: 'Tell whether answers are complete and fresh',
   tags: ['operation'],
   responses: {

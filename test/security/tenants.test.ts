@@ -267,9 +267,15 @@ function withoutEcho(text: string, ask: Ask | string): string {
 }
 
 test('every route has its place in the matrix', async () => {
-  const { paths } = (await (await fetch(`${serving.url}/openapi.json`)).json()) as { paths: Record<string, object> }
+  type Described = { paths: Record<string, Record<string, { security?: object[] }>>; security: object[] }
+  const { paths, security } = (await (await fetch(`${serving.url}/openapi.json`)).json()) as Described
+  expect(security).toHaveLength(2)
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    Object.entries(methods).map(([method, route]) => {
+      const name = `${method.toUpperCase()} ${path}`
+      expect(route.security?.length === 0, `${name} takes no credential`).toBe(plans[name] === 'public')
+      return name
+    }),
   )
   expect(routes.sort()).toEqual(Object.keys(plans).sort())
 })
