@@ -44,8 +44,17 @@ export async function lockFolder(folder: string): Promise<FolderLock | Holder> {
   }
   await writeFile(holder, String(process.pid))
   return {
-    leave: () => writeFileSync(holder, `${process.pid}${leaving}`),
+    leave: () => sayLeaving(holder),
     release: () => database.close(),
+  }
+}
+
+/** A courtesy: where it cannot be written, as in a folder that was removed meanwhile, the next one is refused instead of kept waiting. */
+function sayLeaving(holder: string): void {
+  try {
+    writeFileSync(holder, `${process.pid}${leaving}`)
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error
   }
 }
 

@@ -58,3 +58,10 @@ it('is not waited for any longer than the one who waits wants it', async () => {
   await expect(awaitFolder(folder, stopping.signal, () => stopping.abort())).rejects.toThrow('aborted')
   lock.release()
 })
+
+it('is left without a word where its folder was removed meanwhile', async () => {
+  const lock = await take()
+  await rm(folder, { recursive: true })
+  lock.leave()
+  lock.release()
+})
