@@ -88,4 +88,14 @@ describe('a task', () => {
     expect((await call('POST', `/${id}/tasks/${other.id}/cancel`)).status).toBe(409)
     expect((await call('POST', `/${id}/tasks/nothing/cancel`)).status).toBe(404)
   })
+
+  it('ends as cancelled when its webhook is turned off', async () => {
+    const { body: created } = await call('POST', '', { url: 'https://example.com/' })
+    const { id } = created
+    await stage.append(podEvent('a'))
+    const { body: task } = await call('POST', `/${id}/replay`, { from: 'start' })
+    await call('POST', `/${id}/disable`)
+    stage.dispatcher()
+    expect(await taskDone(id, task.id)).toMatchObject({ state: 'cancelled', accepted: 0 })
+  })
 })

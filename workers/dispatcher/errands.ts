@@ -66,10 +66,9 @@ export function createErrands(deps: {
       await inTurn(async () => {
         if (signal.aborted) return
         const subscriber = roster.get(task.webhook)
-        const isCancelled = cancelled.has(task.id)
         const step =
-          subscriber === undefined || isCancelled
-            ? { jobs: [], progress: { ...progress, isDone: true, isCancelled } }
+          subscriber === undefined || cancelled.has(task.id)
+            ? { jobs: [], progress: { ...progress, isDone: true, isCancelled: true } }
             : await planTask(
                 { redis, keys, reader: deps.reader, position: deps.position(), now: now() },
                 task,
