@@ -128,13 +128,17 @@ test('moves the last event id forward by heartbeats when nothing matches', async
   const listener = follow('?name=nobody')
   await until(() => listener.messages.length === 1)
   const seq = await writer.append({ name: 'somebody' })
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  listener.breakOff()
-  await until(() => listener.resumed.length === 2)
-  expect(listener.resumed[0]).toBeNull()
-  expect(listener.resumed[1]?.includes(`-${seq.toString(36)}-`)).toBe(true)
+  expect(listener.resumed).toEqual([null])
+  // What a heartbeat moves shows only in what the client comes back with.
+  await until(async () => {
+    const count = listener.resumed.length
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    listener.breakOff()
+    await until(() => listener.resumed.length > count)
+    return listener.resumed.at(-1)?.includes(`-${seq.toString(36)}-`)
+  }, 30_000)
   expect(events(listener)).toHaveLength(0)
-})
+}, 60_000)
 
 test('tells objects that enter and leave a label selector', async () => {
   const listener = follow('?labelSelector=app%3Dweb')
