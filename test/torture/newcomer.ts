@@ -27,7 +27,7 @@ export async function checkNewcomer(stage: Stage, { webhook, receiver }: Newcome
     const follows = await stage.redis.hget(stage.keys.own('dispatch'), `at:${id}`)
     return { isDone: pending === 0 && follows === 'live', progress: `${accepted} ${pending} ${follows}` }
   })
-  await settled.catch(() => problems.push(`state, ${ordering}: does not come to an end`))
+  await settled.catch((error: Error) => problems.push(`state, ${ordering}: ${error.message}`))
   const { accepted, ...ends } = await stage.ledger.counts(id)
   const events = receiver.received.map(({ body }) => JSON.parse(body) as RelayEvent)
   const versions = new Map<string, string>()
