@@ -63,6 +63,7 @@ test('reports several wrong values together', () => {
 test.each([
   ['HOST', ['0.0.0.0', '::1', 'localhost'], ['a b', 'http://x']],
   ['PORT', ['0', '65535'], ['65536', '1.5', '-1', '1e3', '0x10']],
+  ['WEBHOOK_PROXY', ['http://p:3128', 'https://u:p@p/'], ['p:3128', 'socks5://p', 'http://p/path', 'http://p?x']],
   ['REDIS_URL', ['redis://h', 'rediss://u:p@h:1/2'], ['h:6379', 'http://h', 'redis:']],
   ['RELAY_CLUSTER', ['prod-1', 'a'.repeat(63)], ['Prod', 'a_b', 'a'.repeat(64)]],
   ['RELAY_SANDBOX_RATE', ['0', '0.5', '1000'], ['-1', 'fast', '1000000']],
