@@ -44,7 +44,7 @@ export async function* runBacklog(total: number): AsyncGenerator<Row> {
     yield { case: `${name}: accepted and queued`, value: total / seconds, unit: 'per s', ratios: {} }
     for (const { id, filter } of await stage.store.all()) {
       const want = filter.phase === undefined ? undefined : total / share + probes
-      if (want !== undefined) await until(async () => (await stage.ledger.counts(id)).delivered === want, 120_000)
+      if (want !== undefined) await until(async () => (await stage.ledger.counts(id)).delivered === want, 300_000)
     }
     await sleep(2000)
     const { pending } = await stage.ledger.counts(dead.id)
