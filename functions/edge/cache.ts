@@ -28,7 +28,7 @@ export async function answerFromCache(
     const headers = new Headers(request.headers)
     headers.delete('if-none-match')
     const response = await ask(new Request(request, { headers }))
-    if (response.status !== 200) return response
+    if (response.status !== 200 || response.headers.has('set-cookie')) return response
     const kept = new Response(response.clone().body, response)
     kept.headers.set('cache-control', `max-age=${(caller === '' ? fresh + stale : fresh) / 1000}`)
     kept.headers.set(storedAt, String(Date.now()))
@@ -54,7 +54,7 @@ function revalidate(request: Request, answer: Response, caller: string, how: str
   headers.delete(storedAt)
   headers.set('cache-status', `kube-watch-relay; ${how}`)
   headers.set('age', String(Math.floor(age / 1000)))
-  headers.set('vary', 'authorization, cookie')
+  headers.set('vary', 'authorization, cookie, origin')
   headers.set(
     'cache-control',
     caller === '' ? `public, max-age=${fresh / 1000}, stale-while-revalidate=${stale / 1000}` : 'private, no-cache',

@@ -163,10 +163,17 @@ describe.each(runtimes)('streams on $name', ({ start }) => {
     await until(async () => (await tails()) === 0)
   })
 
-  test('cut a reader that takes nothing, and nobody else', async () => {
+  test.each([
+    ['stream', '/v1/events', 'Accept: text/event-stream'],
+    [
+      'WebSocket',
+      '/v1/events/ws',
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ],
+  ])('cut a reader that takes nothing, and nobody else: %s', async (_, path, headers) => {
     const stalled = connect(Number(new URL(running.url).port), '127.0.0.1')
     stalled.on('error', () => undefined)
-    stalled.write('GET /v1/events?from=start HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n')
+    stalled.write(`GET ${path}?from=start HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}\r\n\r\n`)
     await new Promise((resolve) => stalled.once('data', resolve))
     stalled.pause()
     const listener = follow('?name=other')
