@@ -34,8 +34,9 @@ export async function* runBacklog(total: number): AsyncGenerator<Row> {
       )
       if (sent % 10_000 > 0) continue
       peak = Math.max(peak, await readMemory(relay.pid))
-      // The log of the stage keeps 100,000 events.
-      await until(async () => (await stage.ledger.counts(dead.id)).accepted > sent - 50_000, 60_000)
+      // The log of the stage keeps 100,000 events: what is further behind would be lost.
+      await until(async () => (await stage.ledger.counts(dead.id)).accepted > sent - 20_000, 60_000)
+      await until(async () => (await countPending(stage)) < 2000, 60_000)
     }
     const isAccepted = async () => (await stage.ledger.counts(dead.id)).accepted >= total + probes
     await until(isAccepted, 600_000)
@@ -65,6 +66,13 @@ export async function* runBacklog(total: number): AsyncGenerator<Row> {
     await receivers.stop()
     await redis.stop()
   }
+}
+
+/** What waits for the endpoints that answer. */
+async function countPending(stage: Stage): Promise<number> {
+  const live = (await stage.store.all()).filter(({ filter }) => filter.phase !== undefined)
+  const counts = await Promise.all(live.map(({ id }) => stage.ledger.counts(id)))
+  return counts.reduce((sum, { pending }) => sum + pending, 0)
 }
 
 /** ms from an event to the end of its last delivery at the endpoints that answer, some times. */
