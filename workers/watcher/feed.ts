@@ -17,6 +17,8 @@ export interface FeedLimits {
 }
 
 const defaultLimits: FeedLimits = { batch: 500, backlog: 5000 }
+/** How long what is no news may wait for more of its kind, ms. */
+const restMs = 20
 const retryMs = [100, 500, 1000, 2000, 5000]
 
 /** What a feed stores beside its cursor. */
@@ -75,6 +77,9 @@ export function createFeed(deps: {
   let gathered = 0
   /** When the oldest of them came, ms. */
   let gatheredSince: number | undefined
+  let isHurried = false
+  /** Ends a rest. */
+  let wake: (() => void) | undefined
   let isClosed = false
   let waiters: (() => void)[] = []
 
@@ -83,7 +88,10 @@ export function createFeed(deps: {
     queue.push(delta)
     deps.onWaiting?.()
     if (pump === undefined) pump = run()
-    else gather()
+    else {
+      gather()
+      if (isPressing()) wake?.()
+    }
   }
 
   /**
@@ -115,8 +123,27 @@ export function createFeed(deps: {
       seen = answer.to
       deps.onStored?.(gatheredSince ?? queue[0]?.now)
       if (isShort()) release()
+      if (gathered > 0 && !isPressing()) await rest()
     }
     pump = undefined
+  }
+
+  /** News, or enough of the rest. */
+  const isPressing = () => isHurried || ledger.hasNews || queue.length > 0 || ledger.size >= limits.batch / 2
+
+  /**
+   * Lets a batch without events grow for a moment: an append costs both sides as much as dozens of renewals, which only move
+   * the current state, and of which a large cluster has some in every millisecond.
+   */
+  async function rest(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(restMs, resolve)
+      wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+    wake = undefined
   }
 
   /** Moves changes from the queue into the batch that is being made, until that is full. */
@@ -212,10 +239,14 @@ export function createFeed(deps: {
     isFull: () => queue.length + gathered >= limits.backlog,
     drained: () => (isShort() ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
     async flush() {
+      isHurried = true
+      wake?.()
       await pump
+      isHurried = false
     },
     close() {
       isClosed = true
+      wake?.()
       release()
     },
   }

@@ -31,6 +31,8 @@ export interface Ledger {
   take(): Operation[]
   /** How many events and states wait to be taken. */
   readonly size: number
+  /** Whether events are among them. */
+  readonly hasNews: boolean
   /** How often the server's history was replaced by an older one. */
   readonly history: number
 }
@@ -179,6 +181,9 @@ export function createLedger(deps: {
     },
     get size() {
       return appends.length + states.size
+    },
+    get hasNews() {
+      return appends.length > 0
     },
     get history() {
       return history

@@ -50,7 +50,7 @@ export async function startRelay(server: string, folder: string, leases: number)
   const coldStart = (performance.now() - began) / 1000
   const known = await redis.hlen(keys.objects(resource))
   if (known !== leases) throw new Error(`${leases} leases became ${known} known ones`)
-  const functions = startRole(['serve', ...common, '--port', '0', '--data', folder])
+  const functions = startChild('../leases/functions.ts', [store.url, 'leases?'], profiling())
   const { about } = await functions.hear<{ type: 'ready'; about: { url: string } }>('ready')
   return {
     watcher,
@@ -69,9 +69,12 @@ export async function startRelay(server: string, folder: string, leases: number)
 }
 
 function startRole(args: string[]): Child {
-  const profile = process.env.BENCH_PROFILE
-  const execArgv = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
-  return startChild('../../../workers/relay.ts', args, execArgv)
+  return startChild('../../../workers/relay.ts', args, profiling())
+}
+
+function profiling(): string[] {
+  const folder = process.env.BENCH_PROFILE
+  return folder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`]
 }
 
 function describeServer(server: string): string {

@@ -124,6 +124,24 @@ describe('a feed', () => {
     },
   )
 
+  it('lets what is no event wait for more of its kind, but not for long, and no event wait for it', async () => {
+    const stage = open()
+    stage.feed.emit(pod('web', 6), false)
+    stage.feed.advance('7')
+    await stage.scheduler.pass(0)
+    stage.feed.advance('8')
+    await stage.scheduler.pass(5)
+    expect(cursors(stage)).toEqual(['1 6'])
+    await stage.scheduler.pass(50)
+    expect(cursors(stage)).toEqual(['1 6', '2 8'])
+    stage.feed.advance('9')
+    stage.feed.advance('10')
+    await stage.scheduler.pass(0)
+    stage.feed.emit(pod('web', 11), false)
+    await stage.scheduler.pass(0)
+    expect(cursors(stage)).toEqual(['1 6', '2 8', '3 9', '4 11'])
+  })
+
   it('R15 forgets a snapshot that was broken off', async () => {
     const stage = open({ cursor: '' })
     stage.feed.stage(pod('gone', 3))
