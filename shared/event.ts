@@ -67,7 +67,10 @@ export interface RelayEvent {
 /** The object after the change (before it, for a deletion), and what changed. */
 export type EventData = Partial<ObjectData> & { changes: Change[] }
 
-/** The type of the record that announces lost history; no filter ever hides it. */
+/**
+ * The type of the record that announces lost history. No filter ever hides it, but from those who want, or may see, nothing
+ * of the one `namespace` that it is about.
+ */
 export const gapType = 'k8s.relay.gap'
 
 /** The plural name of the resource that an event is about, the last segment of its source. */

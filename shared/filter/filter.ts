@@ -124,12 +124,16 @@ function isValue(item: unknown): item is string {
   return typeof item === 'string' && item.length <= 512 && /[^!\s]/.test(item) && !/[\r\n\0]/.test(item)
 }
 
-/** Compiles a filter into one function. Gap records pass every filter: history that was lost is never hidden. */
+/**
+ * Compiles a filter into one function. Gap records pass every clause, since history that was lost is never hidden; but a
+ * collection of one namespace lost nothing that a filter for others could have let through.
+ */
 export function compileFilter(filter: Filter): Matcher {
   const clauses = compileClauses(filter)
   const selectors = compileSelectors(filter)
+  const ofNamespace = clauses.find(({ name }) => name === 'namespace')
   return (event) => {
-    if (event.type === gapType) return 'in'
+    if (event.type === gapType) return event.data.namespace && ofNamespace?.test(event) === false ? undefined : 'in'
     for (const clause of clauses) if (!clause.test(event)) return undefined
     return selectors === undefined ? 'in' : selectors.scopeOf(event)
   }

@@ -59,7 +59,7 @@ export function createEventEncoder(cluster: string, watched: WatchedResource, ki
         subject: watched.resource,
         time: formatTime(now),
         datacontenttype: 'application/json',
-        data: { reason, fromResourceVersion: from, toResourceVersion: to, changes: [] },
+        data: { namespace: watched.namespace, reason, fromResourceVersion: from, toResourceVersion: to, changes: [] },
       })
     },
   }
