@@ -161,7 +161,7 @@ export function comparePods(old: PodData | undefined, next: PodData): Change[] {
   appeared('unschedulable', old?.unschedulable, next.unschedulable)
   appeared('terminating', old?.terminating, next.terminating)
   appeared('disrupted', old?.disrupted, next.disrupted)
-  if (next.reason === 'Evicted' && old?.reason !== 'Evicted') changes.push({ type: 'evicted' })
+  if (next.reason === 'Evicted') moved('evicted', old?.reason, next.reason)
   if (old?.resizing !== next.resizing) moved('resizing', old?.resizing, next.resizing ?? null)
   for (const container of next.containers) {
     const before = old?.containers.find((c) => c.name === container.name && c.kind === container.kind)

@@ -232,7 +232,7 @@ describe('the changes of a pod', () => {
     ['unschedulable', { unschedulable: 'Unschedulable' }, { type: 'unschedulable', to: 'Unschedulable' }],
     ['terminating', { terminating: 't' }, { type: 'terminating', to: 't' }],
     ['disrupted', { disrupted: 'EvictionByEvictionAPI' }, { type: 'disrupted', to: 'EvictionByEvictionAPI' }],
-    ['evicted', { reason: 'Evicted' }, { type: 'evicted' }],
+    ['evicted', { reason: 'Evicted' }, { type: 'evicted', to: 'Evicted' }],
     ['labels', { labels: { app: 'x' } }, { type: 'labels', from: { app: 'web' }, to: { app: 'x' } }],
     [
       'waiting',
@@ -363,7 +363,7 @@ it('tells of the recorded crash loop what happened in it', () => {
     known.set(data.uid, data)
     if (data.name === 'crashy') seen.push(...changes.map((one) => `${one.type}:${one.to ?? ''}`))
   }
-  expect(seen).toEqual(expect.arrayContaining(['phase:Pending', 'phase:Running', 'phase:Failed', 'evicted:']))
+  expect(seen).toEqual(expect.arrayContaining(['phase:Pending', 'phase:Running', 'phase:Failed', 'evicted:Evicted']))
   expect(seen.filter((one) => one.startsWith('restarted')).length).toBeGreaterThanOrEqual(3)
   expect(seen).toContain('waiting:CrashLoopBackOff')
 })
