@@ -246,7 +246,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'hide gaps from filtered subscribers',
     file: filter,
-    from: "if (event.type === gapType) return 'in'",
+    from: "if (event.type === gapType) return event.data.namespace && ofNamespace?.test(event) === false ? undefined : 'in'",
     to: '',
   },
   {
