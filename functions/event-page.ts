@@ -56,7 +56,7 @@ async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: 
 
 /**
  * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream, and
- * reads what the tail has in memory: those who wait ask Redis for nothing.
+ * reads what the tail has in memory: those who wait ask Redis for nothing more.
  * @throws RelayError `gone`; `unavailable` when too many wait already.
  */
 export async function waitForPage(
@@ -66,8 +66,9 @@ export async function waitForPage(
   signal: AbortSignal,
 ): Promise<EventPage> {
   const end = performance.now() + wish.wait * 1_000
-  const read = (place: Place) => readEventPage(readNear(hub), place, wish.match, wish.limit)
-  let page = await read(start)
+  const read = (pages: Pages, place: Place) => readEventPage(pages, place, wish.match, wish.limit)
+  // From Redis, since the tail may be a moment behind: whoever wrote, or was told, finds what was there before the question.
+  let page = await read(hub.pages, start)
   if (page.events.length > 0 || wish.wait === 0) return page
   const bell = createBell()
   let isEnding = false
@@ -84,7 +85,7 @@ export async function waitForPage(
     while (page.events.length === 0 && !isEnding && !signal.aborted && performance.now() < end) {
       // What came before the tail began is in Redis alone, and nobody rings for it.
       await bell.wait(Math.min(end - performance.now(), 1_000))
-      page = await read(page.next)
+      page = await read(readNear(hub), page.next)
     }
   } finally {
     leave()

@@ -34,3 +34,17 @@ test('a hundred that wait, each for something else, ask Redis for nothing while 
   }
   expect(await serving.countStreams()).toBe(0)
 })
+
+test('a page holds what was in the log before it was asked for, however far the tail has come', async () => {
+  const leave = new AbortController()
+  const stream = await fetch(`${serving.url}/v1/events`, { signal: leave.signal })
+  await until(async () => (await serving.countStreams()) === 1)
+  for (let round = 0; round < 40; round++) {
+    await writer.append(...Array.from({ length: 50 }, (_, i) => ({ name: `round-${round}-${i}` })))
+    const address = `${serving.url}/v1/events?from=start&name=round-${round}-*&limit=1000`
+    const page = await fetch(address, { headers: { accept: 'application/json' } })
+    expect(((await page.json()) as { events: unknown[] }).events).toHaveLength(50)
+  }
+  leave.abort()
+  await stream.body?.cancel().catch(() => undefined)
+})
