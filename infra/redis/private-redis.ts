@@ -180,7 +180,11 @@ function keepRunning(first: Server, relaunch: () => Promise<Server>, log: Logger
       const server = await current
       if (server === undefined) return
       await requestShutdown(url)
-      const outcome = await Promise.race([server.exited, sleep(shutdownPatience, undefined, { ref: false })])
+      // This timer alone may keep the process running until then: of a server that was taken over, nothing else does.
+      const patience = new AbortController()
+      const late = sleep(shutdownPatience, undefined, { signal: patience.signal }).catch(() => undefined)
+      const outcome = await Promise.race([server.exited, late])
+      patience.abort()
       if (outcome === undefined) {
         log.warn({ pid: server.pid }, 'the private Redis server takes long to end; it goes on alone')
       }
