@@ -1,11 +1,12 @@
 import type { KubeClient, KubeResponse } from '../../workers/kube/client.ts'
-import type { KubeObject } from '../../workers/kube/object.ts'
-import { type Cluster, type Collection, collections, isSelected, project } from './cluster.ts'
+import { type Cluster, type Collection, collections, isSelected } from './cluster.ts'
 import { hits, type RequestFault, type RequestKind, type WatchFault } from './faults.ts'
 import { openPipe, type Pipe } from './pipe.ts'
 import type { ProcessGate } from './process-gate.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
+import { createWatches } from './watches.ts'
+import { expire, frame, kinds, paths, sendAll, sendStatus, status, tooLarge, withKind } from './wire.ts'
 
 type Query = Readonly<Record<string, string | number | boolean | undefined>>
 
@@ -35,31 +36,7 @@ export interface Abilities {
   bookmarks: boolean
 }
 
-interface Watch {
-  gate: ProcessGate
-  pipe: Pipe
-  collection: Collection
-  selector: string | undefined
-  /** The last version that was sent, or asked for. */
-  sent: number
-  /** How far behind the cluster this replica is, ms. */
-  lag: number
-  isPumping: boolean
-  /** The frames of late, for duplicates. */
-  recent: string[]
-}
-
-const bookmarkMs = 60_000
 const headersMs = 60_000
-
-const paths: Record<string, Collection> = {
-  '/api/v1/pods': 'pods',
-  '/apis/coordination.k8s.io/v1/leases': 'leases',
-}
-const kinds: Record<Collection, { kind: string; apiVersion: string }> = {
-  pods: { kind: 'Pod', apiVersion: 'v1' },
-  leases: { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1' },
-}
 
 /** Creates the server of a cluster. */
 export function createApiServer(deps: {
@@ -70,12 +47,11 @@ export function createApiServer(deps: {
 }): ApiServer {
   const { cluster, scheduler, random, abilities } = deps
   const armed: { fault: RequestFault; times: number }[] = []
-  const poisoned = new Map<number, number>()
   const exercised = new Map<string, number>()
-  let watches: Watch[] = []
   let downUntil = 0
 
-  const count = (name: string) => exercised.set(name, (exercised.get(name) ?? 0) + 1)
+  const count = (name: string) => void exercised.set(name, (exercised.get(name) ?? 0) + 1)
+  const watches = createWatches({ cluster, scheduler, random, bookmarks: abilities.bookmarks, count })
 
   function take(kind: RequestKind): RequestFault | undefined {
     const index = armed.findIndex(({ fault }) => hits(fault, kind))
@@ -85,93 +61,6 @@ export function createApiServer(deps: {
     return found.fault
   }
 
-  cluster.onChange = () => {
-    for (const watch of watches) schedulePump(watch)
-  }
-
-  function schedulePump(watch: Watch): void {
-    if (watch.isPumping || !watch.pipe.isOpen) return
-    watch.isPumping = true
-    scheduler.after(random.int(1, 30) + watch.lag, () => {
-      watch.isPumping = false
-      pump(watch)
-    })
-  }
-
-  function pump(watch: Watch): void {
-    if (!watch.pipe.isOpen) return
-    const visible = scheduler.now() - watch.lag
-    for (const version of cluster.since(watch.collection, watch.sent)) {
-      if (version.at > visible) {
-        schedulePump(watch)
-        return
-      }
-      watch.sent = version.rv
-      const seen = project(version, watch.selector)
-      if (seen === undefined) continue
-      const times = poisoned.get(version.rv) ?? 0
-      if (times > 0) {
-        poisoned.set(version.rv, times - 1)
-        count('poison')
-        watch.pipe.write(random.chance(0.5) ? '{"type":"MODIFIED","object":{"metad\n' : frame('SYNC', seen.object))
-        return
-      }
-      send(watch, frame(seen.type, withKind(watch.collection, seen.object)))
-    }
-  }
-
-  function send(watch: Watch, text: string): void {
-    watch.recent = [...watch.recent.slice(-3), text]
-    watch.pipe.write(text)
-  }
-
-  /** A bookmark, where everything before it was sent. */
-  function bookmark(watch: Watch): void {
-    pump(watch)
-    const isBehind = watch.isPumping || watch.lag > 0 || watch.sent > cluster.head()
-    if (!isBehind && watch.pipe.isOpen && abilities.bookmarks) {
-      count('bookmark')
-      watch.pipe.write(
-        frame('BOOKMARK', {
-          ...kinds[watch.collection],
-          metadata: { resourceVersion: String(Math.max(watch.sent, cluster.head())) },
-        }),
-      )
-    }
-  }
-
-  function openWatch(
-    gate: ProcessGate,
-    pipe: Pipe,
-    collection: Collection,
-    query: Query,
-    sent: number,
-    lag: number,
-  ): void {
-    const watch: Watch = {
-      gate,
-      pipe,
-      collection,
-      selector: query.labelSelector as string | undefined,
-      sent,
-      lag,
-      isPumping: false,
-      recent: [],
-    }
-    watches.push(watch)
-    schedulePump(watch)
-    const deadline = Number(query.timeoutSeconds ?? 1800) * 1000
-    const beat = () =>
-      scheduler.after(bookmarkMs, () => {
-        if (!pipe.isOpen) return
-        bookmark(watch)
-        beat()
-      })
-    beat()
-    scheduler.after(deadline - 2000, () => bookmark(watch))
-    scheduler.after(deadline, () => pipe.end())
-  }
-
   function answer(
     gate: ProcessGate,
     path: string,
@@ -179,7 +68,7 @@ export function createApiServer(deps: {
     pipe: Pipe,
     fault: RequestFault | undefined,
   ): Omit<KubeResponse, 'body'> {
-    const refusal = fault === undefined ? undefined : refuse(fault, pipe)
+    const refusal = fault === undefined ? undefined : refuse(fault, pipe, random)
     if (refusal !== undefined) return refusal
     if (path.endsWith('/kube-system')) return sendAll(pipe, { metadata: { uid: cluster.uid } })
     const collection = paths[path]
@@ -198,6 +87,8 @@ export function createApiServer(deps: {
     const isStreaming = query.sendInitialEvents === true
     const lag = fault === 'stale-replica' ? random.int(500, 20_000) : 0
     const asked = Number(query.resourceVersion ?? 0)
+    const selector = query.labelSelector as string | undefined
+    const request = { gate, pipe, collection, selector, lag, timeoutSeconds: Number(query.timeoutSeconds ?? 1800) }
     if (isStreaming && !abilities.streamingLists) {
       return sendStatus(pipe, 422, 'Invalid', 'sendInitialEvents is forbidden for watch')
     }
@@ -207,7 +98,7 @@ export function createApiServer(deps: {
       return { status: 200 }
     }
     if (fault === 'ignores-streaming') {
-      openWatch(gate, pipe, collection, {}, Number.POSITIVE_INFINITY, 0)
+      watches.open({ ...request, sent: Number.POSITIVE_INFINITY, lag: 0, selector: undefined, timeoutSeconds: 1800 })
       return { status: 200 }
     }
     if (!isStreaming) {
@@ -215,7 +106,7 @@ export function createApiServer(deps: {
         count('compacted')
         return expire(pipe, random.chance(0.5))
       }
-      openWatch(gate, pipe, collection, query, asked, lag)
+      watches.open({ ...request, sent: asked })
       return { status: 200 }
     }
     const rv = visibleHead(lag, asked)
@@ -231,7 +122,7 @@ export function createApiServer(deps: {
         metadata: { resourceVersion: String(rv), annotations: { 'k8s.io/initial-events-end': 'true' } },
       }),
     )
-    openWatch(gate, pipe, collection, query, rv, lag)
+    watches.open({ ...request, sent: rv })
     return { status: 200 }
   }
 
@@ -298,48 +189,6 @@ export function createApiServer(deps: {
     return object === undefined ? sendStatus(pipe, 404, 'NotFound') : sendAll(pipe, object)
   }
 
-  function expire(pipe: Pipe, asEvent: boolean): Omit<KubeResponse, 'body'> {
-    if (!asEvent) return sendStatus(pipe, 410, 'Expired', 'too old resource version')
-    pipe.write(frame('ERROR', status(410, 'Expired', 'too old resource version')))
-    pipe.end()
-    return { status: 200 }
-  }
-
-  /** The faults that are the same for every request. */
-  function refuse(fault: RequestFault, pipe: Pipe): Omit<KubeResponse, 'body'> | undefined {
-    switch (fault) {
-      case 'too-many':
-        return { ...sendStatus(pipe, 429, 'TooManyRequests'), retryAfter: random.int(1, 5) }
-      case 'unavailable':
-        return { ...sendStatus(pipe, 503, 'ServiceUnavailable'), retryAfter: random.int(1, 5) }
-      case 'server-error':
-        return sendStatus(pipe, 500, 'InternalError', 'etcdserver: leader changed')
-      case 'html':
-        pipe.write('<html><body>502 Bad Gateway</body></html>')
-        pipe.end()
-        return { status: 502 }
-      case 'unauthorized':
-        return sendStatus(pipe, 401, 'Unauthorized')
-      case 'forbidden':
-        return sendStatus(pipe, 403, 'Forbidden')
-      case 'not-found':
-        return sendStatus(pipe, 404, 'NotFound')
-      case 'expired':
-        return expire(pipe, false)
-      case 'expired-event':
-        return expire(pipe, true)
-      case 'too-large':
-        return tooLarge(pipe)
-      case 'quiet-close':
-        pipe.end()
-        return { status: 200 }
-      case 'unsupported':
-        return sendStatus(pipe, 422, 'Invalid', 'sendInitialEvents is forbidden for watch')
-      default:
-        return undefined
-    }
-  }
-
   function get(
     gate: ProcessGate,
     path: string,
@@ -365,7 +214,7 @@ export function createApiServer(deps: {
         scheduler.after(delay, () => {
           if (signal.aborted || gate.isDead()) return cancel()
           if (scheduler.now() < downUntil) return fail('ECONNRESET')
-          const pipe = openPipe({ scheduler, random, gate, signal, onClose: forget })
+          const pipe = openPipe({ scheduler, random, gate, signal, onClose: watches.tidy })
           const head = answer(gate, path, query, pipe, fault)
           gate.deliver(() => {
             cancel()
@@ -375,10 +224,6 @@ export function createApiServer(deps: {
         })
       })
     })
-  }
-
-  function forget(): void {
-    watches = watches.filter(({ pipe }) => pipe.isOpen)
   }
 
   return {
@@ -391,82 +236,20 @@ export function createApiServer(deps: {
     arm(fault, times) {
       armed.push({ fault, times })
     },
-    hit(fault, which) {
-      const watch = watches[which % Math.max(1, watches.length)]
-      if (watch === undefined) return
-      count(fault)
-      hitWatch(watch, fault)
-    },
-    poison(rv, times) {
-      poisoned.set(rv, times)
-    },
+    hit: watches.hit,
+    poison: watches.poison,
     goDown(ms) {
       count('down')
       downUntil = scheduler.now() + ms
-      for (const { pipe } of [...watches]) pipe.reset()
+      watches.resetAll()
     },
-    drop(gate) {
-      for (const watch of watches.filter((one) => one.gate === gate)) watch.pipe.stall()
-      watches = watches.filter((one) => one.gate !== gate)
-    },
+    drop: watches.drop,
     heal() {
       armed.length = 0
-      poisoned.clear()
+      watches.heal()
       downUntil = 0
     },
     exercised,
-  }
-
-  function hitWatch(watch: Watch, fault: WatchFault): void {
-    const { pipe, collection } = watch
-    const some = withKind(collection, {
-      metadata: { name: 'odd', uid: 'odd', resourceVersion: String(watch.sent + 1) },
-    })
-    switch (fault) {
-      case 'cut':
-        pipe.reset()
-        break
-      case 'close':
-        pipe.end()
-        break
-      case 'cut-frame': {
-        const whole = frame('MODIFIED', some)
-        pipe.write(whole.slice(0, random.int(1, whole.length - 2)))
-        if (random.chance(0.5)) pipe.end()
-        else pipe.reset()
-        break
-      }
-      case 'half-open':
-        pipe.stall()
-        break
-      case 'garbage':
-        pipe.write('\u0000\u0001<html>\n')
-        break
-      case 'unknown-type':
-        pipe.write(frame('SYNC', some))
-        break
-      case 'no-version':
-        pipe.write(frame('MODIFIED', { metadata: { name: 'odd', uid: 'odd' } }))
-        break
-      case 'table':
-        pipe.write(frame('ADDED', { ...some, kind: 'Table' }))
-        break
-      case 'expired-frame':
-        pipe.write(frame('ERROR', status(410, 'Expired', 'too old resource version')))
-        break
-      case 'busy-frame':
-        pipe.write(frame('ERROR', status(429, 'TooManyRequests')))
-        break
-      case 'server-error-frame':
-        pipe.write(frame('ERROR', status(500, 'InternalError')))
-        break
-      case 'odd-error-frame':
-        pipe.write(frame('ERROR', { hello: 'world' }))
-        break
-      case 'duplicates':
-        pipe.write(watch.recent.join(''))
-        break
-    }
   }
 }
 
@@ -477,33 +260,37 @@ function kindOf(path: string, query: Query): RequestKind {
   return query.limit === 1 ? 'probe' : 'list'
 }
 
-function withKind(collection: Collection, object: KubeObject): KubeObject {
-  return { ...kinds[collection], ...object }
-}
-
-function frame(type: string, object: unknown): string {
-  return `${JSON.stringify({ type, object })}\n`
-}
-
-function status(code: number, reason: string, message = reason) {
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', code, reason, message }
-}
-
-function sendAll(pipe: Pipe, value: unknown): { status: number } {
-  pipe.write(JSON.stringify(value))
-  pipe.end()
-  return { status: 200 }
-}
-
-function sendStatus(pipe: Pipe, code: number, reason: string, message = reason, more: object = {}): { status: number } {
-  pipe.write(JSON.stringify({ ...status(code, reason, message), ...more }))
-  pipe.end()
-  return { status: code }
-}
-
-function tooLarge(pipe: Pipe): { status: number } {
-  const cause = { reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }
-  return sendStatus(pipe, 504, 'Timeout', 'Timeout: Too large resource version: 9, current: 3', {
-    details: { causes: [cause], retryAfterSeconds: 1 },
-  })
+/** The faults that are the same for every request. */
+function refuse(fault: RequestFault, pipe: Pipe, random: Random): Omit<KubeResponse, 'body'> | undefined {
+  switch (fault) {
+    case 'too-many':
+      return { ...sendStatus(pipe, 429, 'TooManyRequests'), retryAfter: random.int(1, 5) }
+    case 'unavailable':
+      return { ...sendStatus(pipe, 503, 'ServiceUnavailable'), retryAfter: random.int(1, 5) }
+    case 'server-error':
+      return sendStatus(pipe, 500, 'InternalError', 'etcdserver: leader changed')
+    case 'html':
+      pipe.write('<html><body>502 Bad Gateway</body></html>')
+      pipe.end()
+      return { status: 502 }
+    case 'unauthorized':
+      return sendStatus(pipe, 401, 'Unauthorized')
+    case 'forbidden':
+      return sendStatus(pipe, 403, 'Forbidden')
+    case 'not-found':
+      return sendStatus(pipe, 404, 'NotFound')
+    case 'expired':
+      return expire(pipe, false)
+    case 'expired-event':
+      return expire(pipe, true)
+    case 'too-large':
+      return tooLarge(pipe)
+    case 'quiet-close':
+      pipe.end()
+      return { status: 200 }
+    case 'unsupported':
+      return sendStatus(pipe, 422, 'Invalid', 'sendInitialEvents is forbidden for watch')
+    default:
+      return undefined
+  }
 }
