@@ -1,4 +1,5 @@
 import { connect } from 'cloudflare:sockets'
+import { joinBytes } from '../../shared/bytes.ts'
 import { createReplyReader, encodeCommand, ReplyError } from '../../shared/redis/reply.ts'
 import type { Connection } from '../streams/tail.ts'
 
@@ -43,7 +44,7 @@ export function openSocket(url: string, options: { name: string; timeout: number
   const flush = () => {
     const pieces = unsent
     unsent = []
-    writer.write(joinAll(pieces)).catch(fail)
+    writer.write(joinBytes(pieces)).catch(fail)
   }
   const call = (...words: (string | number)[]) => {
     if (failure !== undefined) return Promise.reject(failure)
@@ -69,16 +70,4 @@ export function openSocket(url: string, options: { name: string; timeout: number
   // Only a name for people; not every proxy knows it.
   call('CLIENT', 'SETNAME', options.name).catch(() => undefined)
   return { redis: { call }, close: () => fail(new Error('the connection was closed')) }
-}
-
-function joinAll(pieces: readonly Uint8Array[]): Uint8Array {
-  const [only] = pieces
-  if (only !== undefined && pieces.length === 1) return only
-  const joined = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    joined.set(piece, at)
-    at += piece.length
-  }
-  return joined
 }

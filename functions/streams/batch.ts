@@ -1,8 +1,9 @@
+import { joinBytes } from '../../shared/bytes.ts'
 import type { CursorSeal } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Scope } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
-import { encodeText, type Format, joinBytes } from './frames.ts'
+import { encodeText, type Format } from './frames.ts'
 import type { View, Views } from './view.ts'
 
 /** Some successive entries of the log, each parsed at most once and written at most once per format, for all readers. */

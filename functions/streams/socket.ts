@@ -1,10 +1,11 @@
+import { joinBytes } from '../../shared/bytes.ts'
 import { openCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
 import type { Caller } from '../auth/authenticator.ts'
 import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
-import { encodeText, joinBytes, ndjson } from './frames.ts'
+import { encodeText, ndjson } from './frames.ts'
 import { openReading } from './open.ts'
 import type { Flow } from './subscription.ts'
 

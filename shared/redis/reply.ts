@@ -1,3 +1,5 @@
+import { joinBytes } from '../bytes.ts'
+
 /** What Redis refuses; its message begins with Redis' own code. */
 export class ReplyError extends Error {
   override readonly name = 'ReplyError'
@@ -42,7 +44,7 @@ export function createReplyReader(tell: (reply: unknown) => void): (bytes: Uint8
   }
 
   return (chunk) => {
-    const bytes = rest.length === 0 ? chunk : join(rest, chunk)
+    const bytes = rest.length === 0 ? chunk : joinBytes([rest, chunk])
     let at = 0
     for (;;) {
       if (awaited !== undefined) {
@@ -60,13 +62,6 @@ export function createReplyReader(tell: (reply: unknown) => void): (bytes: Uint8
     }
     rest = bytes.slice(at)
   }
-}
-
-function join(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(first.length + second.length)
-  joined.set(first)
-  joined.set(second, first.length)
-  return joined
 }
 
 const encoder = new TextEncoder()

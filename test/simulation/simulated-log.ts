@@ -223,7 +223,7 @@ export function createSimulatedLog(deps: {
         content.bytes += encoder.encode(operation.json).length
         return
       case 'set':
-        objectsOf(resource).set(operation.key, { seq: content.seq, record: operation.record })
+        objectsOf(resource).set(operation.key, { seq: content.seq, record: readRecord(operation) })
         return
       case 'delete':
         objectsOf(resource).delete(operation.key)
@@ -345,4 +345,12 @@ function copy(content: Content): Content {
 function toStored<Data>(key: string, { seq, record }: { seq: number; record: string }): StoredObject<Data> {
   const { kept, ...data } = JSON.parse(record) as Data & { kept?: unknown }
   return { key, seq, data: data as Data, ...(kept === undefined ? {} : { kept }) }
+}
+
+/** As the script does: where a record travels inside of its event, that alone counts. */
+function readRecord({ record, within }: Extract<Batch['operations'][number], { op: 'set' }>): string {
+  if (within === undefined) return record
+  const json = Buffer.from(within.event.json)
+  const from = json.indexOf('"data":') + '"data":'.length
+  return `${json.toString('utf8', from, from + within.bytes - 1)}}`
 }
