@@ -21,9 +21,9 @@ import {
 } from '../shared/config.ts'
 import { parseConfigured } from '../shared/resource.ts'
 import type { Logger, Running } from '../shared/role.ts'
-import type { KeysCommand } from './keys.ts'
+import type { KeysCommand } from './commands/keys.ts'
+import { addWebhookCommands } from './commands/webhooks/command.ts'
 import { findSources } from './kube/sources.ts'
-import { addWebhookCommands } from './webhooks/command.ts'
 
 const { env } = process
 
@@ -31,9 +31,9 @@ type Flags = Readonly<Record<string, unknown>>
 
 /** Loaded when needed: each role has large libraries that the others do without. */
 const starters: Record<Exclude<Role, 'up'>, (config: RoleConfig, log: Logger) => Promise<Running>> = {
-  watch: async (config, log) => (await import('./watch.ts')).startWatch(config, log),
-  serve: async (config, log) => (await import('./serve.ts')).startServing(config, log),
-  deliver: async (config, log) => (await import('./deliver.ts')).startDeliver(config, log),
+  watch: async (config, log) => (await import('./commands/watch.ts')).startWatch(config, log),
+  serve: async (config, log) => (await import('./commands/serve.ts')).startServing(config, log),
+  deliver: async (config, log) => (await import('./commands/deliver.ts')).startDeliver(config, log),
 }
 
 const descriptions: Record<Role, string> = {
@@ -93,7 +93,7 @@ function addRbac(program: Command, done: (code: number) => void): void {
   for (const setting of [settings.resources, settings.kubeconfig, settings.context]) addFlag(command, setting)
   command.action(async (action, values) => {
     const config = loadConfig(readFlags(values))
-    const { runRbac } = await import('./rbac/command.ts')
+    const { runRbac } = await import('./commands/rbac/command.ts')
     const code = await runRbac({
       action,
       resources: parseConfigured(config.resources),
@@ -126,7 +126,10 @@ function addKeys(program: Command, done: (code: number) => void): void {
         role: 'keys',
         isTerminal: process.stderr.isTTY,
       })
-      const [{ completeConfig }, { runKeys }] = await Promise.all([import('./up/standalone.ts'), import('./keys.ts')])
+      const [{ completeConfig }, { runKeys }] = await Promise.all([
+        import('./commands/up/standalone.ts'),
+        import('./commands/keys.ts'),
+      ])
       const complete = await completeConfig(config, findSources(config, env))
       print(await runKeys(read(values, command.args), complete, log))
       done(0)
@@ -194,12 +197,15 @@ async function runCommand(role: Role, flags: Flags): Promise<number> {
   if (role !== 'up') {
     return runRole(async () => {
       const isComplete = config.cluster !== undefined && config.redisUrl !== undefined
-      const complete = isComplete ? undefined : (await import('./up/standalone.ts')).completeConfig
+      const complete = isComplete ? undefined : (await import('./commands/up/standalone.ts')).completeConfig
       const roleConfig = complete === undefined ? config : await complete(config, sources)
       return starters[role](roleConfig as RoleConfig, log)
     }, log)
   }
-  const [{ findCluster }, { runUp }] = await Promise.all([import('./up/cluster.ts'), import('./up/run-up.ts')])
+  const [{ findCluster }, { runUp }] = await Promise.all([
+    import('./commands/up/cluster.ts'),
+    import('./commands/up/run-up.ts'),
+  ])
   return runUp({
     config,
     version: product.version,

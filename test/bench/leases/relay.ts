@@ -50,7 +50,7 @@ export async function startRelay(server: string, folder: string, leases: number)
   const coldStart = (performance.now() - began) / 1000
   const known = await redis.hlen(keys.objects(resource))
   if (known !== leases) throw new Error(`${leases} leases became ${known} known ones`)
-  const functions = startChild('../leases/functions.ts', [store.url, 'leases?'], profiling())
+  const functions = startChild('./functions.ts', [store.url, 'leases?'], profiling())
   const { about } = await functions.hear<{ type: 'ready'; about: { url: string } }>('ready')
   return {
     watcher,

@@ -1,4 +1,4 @@
-import { startDeliver } from '../../../workers/deliver.ts'
+import { startDeliver } from '../../../workers/commands/deliver.ts'
 
 // The deliver role as it ships, in a process of its own.
 const [redisUrl = '', cluster = '', webhookSecretKey = ''] = process.argv.slice(2)
