@@ -1,4 +1,4 @@
-import type { LoadedDelivery } from '../../shared/webhook/ledger-work.ts'
+import type { LoadedDelivery } from '../ledger/work.ts'
 import { longestBody } from './body.ts'
 
 /** The longest batch, in bytes. */

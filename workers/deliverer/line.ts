@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parsePosition } from '../../shared/position.ts'
 import { type DeliveryJob, jobId } from '../../shared/webhook/job.ts'
-import type { LoadedDelivery } from '../../shared/webhook/ledger-work.ts'
+import type { LoadedDelivery } from '../ledger/work.ts'
 import { decide, end } from './outcome.ts'
 import type { JobContext } from './process.ts'
 

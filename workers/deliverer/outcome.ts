@@ -1,7 +1,7 @@
 import type { Delivery, DeliveryState } from '../../shared/webhook/delivery.ts'
 import type { Pause } from '../../shared/webhook/health.ts'
-import type { LoadedDelivery } from '../../shared/webhook/ledger-work.ts'
-import { nextPause } from '../../shared/webhook/schedule.ts'
+import type { LoadedDelivery } from '../ledger/work.ts'
+import { nextPause } from './schedule.ts'
 import type { Sent } from './send.ts'
 
 /** What a job has to do about one of its deliveries. */

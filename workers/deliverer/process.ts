@@ -1,6 +1,6 @@
 import type { Delivery } from '../../shared/webhook/delivery.ts'
 import type { DeliveryJob } from '../../shared/webhook/job.ts'
-import type { LedgerWork, LoadedDelivery, LoadedJob, Settlement } from '../../shared/webhook/ledger-work.ts'
+import type { LedgerWork, LoadedDelivery, LoadedJob, Settlement } from '../ledger/work.ts'
 import { createEndpoint, type Endpoint, type EndpointDeps, type Parcel } from './endpoint.ts'
 import { groupBySize } from './group.ts'
 import type { Lane } from './lanes.ts'

@@ -1,11 +1,11 @@
 import { Agent, type Dispatcher } from 'undici'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
 import type { Attempt, AttemptError } from '../../shared/webhook/delivery.ts'
-import { parseRetryAfter } from '../../shared/webhook/schedule.ts'
 import { classifyFailure, classifyStatus } from './classify.ts'
 import { createGuardedConnector, type Resolve } from './connect.ts'
 import { createDeadlines } from './deadlines.ts'
 import { throttling } from './outcome.ts'
+import { parseRetryAfter } from './schedule.ts'
 
 /** One request, signed. */
 export interface Outgoing {

@@ -2,8 +2,8 @@ import type { Keys } from '../../shared/keys.ts'
 import { type RedisClient, toRecord } from '../../shared/redis.ts'
 import { jobId } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
-import { acceptScript, leaseScript, yieldScript } from '../../shared/webhook/scripts.ts'
 import type { PlannedJob } from './match.ts'
+import { acceptScript, leaseScript, yieldScript } from './scripts.ts'
 
 /** The dispatcher's lease, and what its predecessors left. */
 export interface Lead {

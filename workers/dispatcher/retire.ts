@@ -3,7 +3,7 @@ import { parsePosition } from '../../shared/position.ts'
 import type { RedisClient } from '../../shared/redis.ts'
 import { type Delivery, parseDelivery } from '../../shared/webhook/delivery.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
-import type { LedgerWork, Settlement } from '../../shared/webhook/ledger-work.ts'
+import type { LedgerWork, Settlement } from '../ledger/work.ts'
 
 const pageSize = 200
 /** How many of the oldest that nobody may end yet are looked at in one go: they end by their jobs, or later. */

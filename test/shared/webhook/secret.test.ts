@@ -1,7 +1,7 @@
 import { Webhook as Verifier } from 'standardwebhooks'
 import { describe, expect, it } from 'vitest'
-import { toMessageId } from '../../../shared/webhook/message-id.ts'
 import { createKeyPair, createSecret, createSecretBox, secretBytes } from '../../../shared/webhook/secret.ts'
+import { toMessageId } from '../../../workers/deliverer/message-id.ts'
 import { createSigner, signMessage } from '../../../workers/deliverer/signature.ts'
 
 describe('secrets', () => {

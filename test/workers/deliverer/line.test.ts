@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
 import type { Delivery } from '../../../shared/webhook/delivery.ts'
 import { type DeliveryJob, jobId } from '../../../shared/webhook/job.ts'
-import type { Line } from '../../../shared/webhook/ledger-work.ts'
 import { drainLine } from '../../../workers/deliverer/line.ts'
 import type { JobContext } from '../../../workers/deliverer/process.ts'
+import type { Line } from '../../../workers/ledger/work.ts'
 
 const now = 1_000_000
 const own: DeliveryJob = { webhook: 'wh', epoch: 'e', group: 'o1', attempt: 1, seqs: [1] }

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type AttemptError, attemptErrors, type Delivery } from '../../../shared/webhook/delivery.ts'
-import { defaultSchedule } from '../../../shared/webhook/schedule.ts'
 import { conclude, decide } from '../../../workers/deliverer/outcome.ts'
+import { defaultSchedule } from '../../../workers/deliverer/schedule.ts'
 
 const pending: Delivery = { state: 'pending', event: 'c/u/1', acceptedAt: 0, group: '1', attempts: [] }
 const event = '{"id":"c/u/1","data":{}}'

@@ -1,4 +1,4 @@
-import { createScript } from '../redis.ts'
+import { createScript } from '../../shared/redis.ts'
 
 /**
  * Reads all that some jobs need in one go, each event once. KEYS webhooks, health, log, then the records of each job's webhook.

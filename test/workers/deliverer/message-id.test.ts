@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { toMessageId } from '../../../shared/webhook/message-id.ts'
+import { toMessageId } from '../../../workers/deliverer/message-id.ts'
 
 describe('the webhook-id', () => {
   it.each([

@@ -1,12 +1,12 @@
-import type { Keys } from '../keys.ts'
-import { formatPosition, parsePosition } from '../position.ts'
-import type { RedisClient } from '../redis.ts'
-import { type Delivery, deliveryHeader, formatDelivery, parseDelivery } from './delivery.ts'
-import type { DeliveryJob } from './job.ts'
-import { createWebhookKeys } from './keys.ts'
-import type { Health } from './ledger.ts'
-import { leaveLineScript, loadScript, settleScript, takeLineScript } from './ledger-scripts.ts'
-import { lineMember } from './line.ts'
+import type { Keys } from '../../shared/keys.ts'
+import { formatPosition, parsePosition } from '../../shared/position.ts'
+import type { RedisClient } from '../../shared/redis.ts'
+import { type Delivery, deliveryHeader, formatDelivery, parseDelivery } from '../../shared/webhook/delivery.ts'
+import type { DeliveryJob } from '../../shared/webhook/job.ts'
+import { createWebhookKeys } from '../../shared/webhook/keys.ts'
+import type { Health } from '../../shared/webhook/ledger.ts'
+import { lineMember } from '../../shared/webhook/line.ts'
+import { leaveLineScript, loadScript, settleScript, takeLineScript } from './scripts.ts'
 
 export interface LoadedJob {
   /** The webhook's record as stored; undefined when it was deleted. */

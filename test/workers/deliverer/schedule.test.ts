@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { defaultSchedule, nextPause, parseRetryAfter } from '../../../shared/webhook/schedule.ts'
+import { defaultSchedule, nextPause, parseRetryAfter } from '../../../workers/deliverer/schedule.ts'
 
 const hour = 3_600_000
 

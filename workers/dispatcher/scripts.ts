@@ -1,0 +1,89 @@
+import { createScript } from '../../shared/redis.ts'
+
+/**
+ * Takes or renews the dispatcher's lease. KEYS dispatch. ARGV owner, lease in ms.
+ * Answers \`held owner ms-left\`, or \`mine\` followed by the fields of the hash.
+ */
+export const leaseScript = /* @__PURE__ */ createScript(`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'owner', 'until', 'fence')
+local leased = tonumber(held[2] or '0') > now
+if leased and held[1] ~= ARGV[1] then
+  return {'held', held[1], tostring(tonumber(held[2]) - now)}
+end
+local fence = held[3]
+if not leased then fence = tostring(tonumber(fence or '0') + 1) end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]), 'fence', fence)
+local answer = {'mine'}
+for _, field in ipairs(redis.call('HGETALL', KEYS[1])) do answer[#answer + 1] = field end
+return answer
+`)
+
+/** Gives the dispatcher's lease up, if it is still ours. KEYS dispatch. ARGV fence. */
+export const yieldScript = /* @__PURE__ */ createScript(`
+if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'until', '0')
+`)
+
+/**
+ * Accepts deliveries and moves the position past the events that they are for: both or neither. Since the position moves
+ * with them, no event is accepted twice, and a call sent again changes nothing.
+ * A webhook that was removed meanwhile is left alone.
+ * KEYS dispatch, outbox, webhooks, then records, pending, counts, lines, told of each webhook.
+ * ARGV fence, field of the position, position as read (empty: none), new position, then operations:
+ *   L webhook (it follows the main position from here on) | R note (history was lost) | F field value |
+ *   T told-key object seq (its state was told) | U told-key (what was told is no longer needed) |
+ *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
+ * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
+ */
+export const acceptScript = /* @__PURE__ */ createScript(`
+local state = redis.call('HMGET', KEYS[1], 'fence', ARGV[2])
+if state[1] ~= ARGV[1] then return 'fenced' end
+local follower = string.match(ARGV[2], '^at:(.+)$')
+if follower and redis.call('HEXISTS', KEYS[3], follower) == 0 then return 'ok' end
+local position = state[2] or ''
+if position ~= ARGV[3] then
+  return position == ARGV[4] and 'duplicate' or 'conflict'
+end
+local i = 5
+while ARGV[i] do
+  local op = ARGV[i]
+  if op == 'L' then
+    if redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 1 then
+      redis.call('HSET', KEYS[1], 'at:' .. ARGV[i + 1], 'live')
+    end
+    i = i + 2
+  elseif op == 'R' then
+    redis.call('HINCRBY', KEYS[1], 'resets', 1)
+    redis.call('HSET', KEYS[1], 'reset', ARGV[i + 1])
+    i = i + 2
+  elseif op == 'F' then
+    redis.call('HSET', KEYS[1], ARGV[i + 1], ARGV[i + 2])
+    i = i + 3
+  elseif op == 'T' then
+    redis.call('HSET', KEYS[tonumber(ARGV[i + 1])], ARGV[i + 2], ARGV[i + 3])
+    i = i + 4
+  elseif op == 'U' then
+    redis.call('UNLINK', KEYS[tonumber(ARGV[i + 1])])
+    i = i + 2
+  else
+    local first, count = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5])
+    if redis.call('HEXISTS', KEYS[3], ARGV[i + 2]) == 1 then
+      local accepted = 0
+      for n = i + 6, i + 2 + count * 4, 4 do
+        if redis.call('HSETNX', KEYS[first], ARGV[n + 1], ARGV[n + 2]) == 1 then
+          redis.call('ZADD', KEYS[first + 1], ARGV[n], ARGV[n + 1])
+          if ARGV[n + 3] ~= '' then redis.call('ZADD', KEYS[first + 3], 0, ARGV[n + 3]) end
+          accepted = accepted + 1
+        end
+      end
+      redis.call('HINCRBY', KEYS[first + 2], 'accepted', accepted)
+      redis.call('HSET', KEYS[2], ARGV[i + 3], ARGV[i + 4])
+    end
+    i = i + 6 + count * 4
+  end
+end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
+return 'ok'
+`)
