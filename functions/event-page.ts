@@ -1,6 +1,7 @@
 import { RelayError } from '../shared/errors.ts'
 import { completeEvent } from '../shared/event.ts'
-import type { Matcher } from '../shared/filter/filter.ts'
+import { compileFilter, type Filter, type Matcher } from '../shared/filter/filter.ts'
+import type { Caller } from './auth/authenticator.ts'
 import type { Services } from './services.ts'
 import type { Place } from './start.ts'
 import type { BatchEvent } from './streams/batch.ts'
@@ -55,40 +56,42 @@ async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: 
 }
 
 /**
- * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream, and
- * reads what the tail has in memory: those who wait ask Redis for nothing more.
- * @throws RelayError `gone`; `unavailable` when too many wait already.
+ * Reads a page; while it would be empty, waits for events that pass. Waits by listening to the tail like any stream, counts as
+ * one and ends with its caller's credential, and reads what the tail has in memory: those who wait ask Redis for nothing more.
+ * @throws RelayError `gone`; `unavailable` or `too_many` when too many wait already.
  */
 export async function waitForPage(
-  { hub }: Pick<Services, 'hub'>,
+  { hub, sessions }: Pick<Services, 'hub' | 'sessions'>,
   start: Place,
-  wish: { match: Matcher; limit: number; wait: number },
+  wish: { caller: Caller; filter: Filter; limit: number; wait: number },
   signal: AbortSignal,
 ): Promise<EventPage> {
-  const end = performance.now() + wish.wait * 1_000
-  const read = (pages: Pages, place: Place) => readEventPage(pages, place, wish.match, wish.limit)
+  const until = performance.now() + wish.wait * 1_000
+  const match = compileFilter(wish.filter)
+  const read = (pages: Pages, place: Place) => readEventPage(pages, place, match, wish.limit)
   // From Redis, since the tail may be a moment behind: whoever wrote, or was told, finds what was there before the question.
   let page = await read(hub.pages, start)
   if (page.events.length > 0 || wish.wait === 0) return page
   const bell = createBell()
   let isEnding = false
-  const leave = hub.join({
-    wake: bell.ring,
-    sweep: () => undefined,
-    end() {
-      isEnding = true
-      bell.ring()
-    },
-  })
+  const end = () => {
+    isEnding = true
+    bell.ring()
+  }
+  const leave = hub.join({ wake: bell.ring, sweep: () => undefined, end })
+  let release: () => void = () => undefined
   signal.addEventListener('abort', bell.ring, { once: true })
   try {
-    while (page.events.length === 0 && !isEnding && !signal.aborted && performance.now() < end) {
+    release = sessions.open(wish.caller, wish.filter, end)
+    while (page.events.length === 0 && !signal.aborted && performance.now() < until) {
       // What came before the tail began is in Redis alone, and nobody rings for it.
-      await bell.wait(Math.min(end - performance.now(), 1_000))
+      await bell.wait(Math.min(until - performance.now(), 1_000))
+      if (isEnding) break
       page = await read(readNear(hub), page.next)
     }
   } finally {
     leave()
+    release()
   }
   return page
 }

@@ -1,8 +1,8 @@
 /** What bounds a process; times in ms, sizes in bytes. */
 export interface Limits {
-  /** Open streams; one more is refused with 503. */
+  /** Open streams, requests that wait for events among them; one more is refused with 503. */
   maxStreams: number
-  /** Open streams of one caller, where callers are known; one more is refused with 429. */
+  /** The same of one caller, where callers are known; one more is refused with 429. */
   streamsPerTenant: number
   /** Requests a second of one caller; more are refused with 429. */
   rate: number

@@ -120,7 +120,7 @@ export function createSessions(deps: {
       if (!authenticator.isNeeded) return () => undefined
       const count = counts.get(caller.tenant) ?? 0
       if (count >= limits.streamsPerTenant) {
-        const message = `${count} streams are open already; close one first.`
+        const message = `${count} streams and waiting requests are open already, as many as one caller may have; close one first.`
         throw new RelayError('too_many', message, { retryAfter: 10 })
       }
       counts.set(caller.tenant, count + 1)

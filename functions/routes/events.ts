@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { invalid } from '../../shared/errors.ts'
-import { compileFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
+import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
 import { type EventPage, waitForPage } from '../event-page.ts'
@@ -76,7 +76,7 @@ export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void 
     c.header('relay-cursor', start.cursor)
     if (isStream) return answerStream(c, services, start, filter, format === 'stream' ? sse : ndjson)
     requireKept(start)
-    const wish = { match: compileFilter(filter), limit, wait }
+    const wish = { caller, filter, limit, wait }
     const page = await waitForPage(services, start, wish, c.req.raw.signal)
     return answerPage(c, page, format)
   })
