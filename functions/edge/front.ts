@@ -29,10 +29,22 @@ export async function answerAtFront(
     if (!isCacheable(request, url)) return await ask(request)
     return await answerFromCache(request, { caller, ask, wait: (task) => context.waitUntil(task) })
   } catch (error) {
-    if (error instanceof RelayError) return answerError(error)
+    if (error instanceof RelayError) return refuse(request, error)
     console.error(error)
-    return answerError(new RelayError('unavailable', 'The relay cannot answer at the moment.', { retryAfter: 2 }))
+    return refuse(request, new RelayError('unavailable', 'The relay cannot answer at the moment.', { retryAfter: 2 }))
   }
+}
+
+/** Pages of the origins that are named may read a refusal too, as they may read what a hub answers. */
+function refuse({ headers }: Request, error: RelayError): Response {
+  const response = answerError(error)
+  response.headers.set('x-content-type-options', 'nosniff')
+  const origin = headers.get('origin')
+  if (origin === null || !known?.settings.origins.includes(origin)) return response
+  response.headers.set('access-control-allow-origin', origin)
+  response.headers.set('access-control-expose-headers', 'Retry-After')
+  response.headers.set('vary', 'Origin')
+  return response
 }
 
 let known: { env: EdgeEnvironment; settings: EdgeSettings } | undefined
