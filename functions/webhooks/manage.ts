@@ -53,7 +53,8 @@ const changeRoute = createRoute({
   request: { params: webhookParams, headers: changeHeaders, body: { ...json(webhookChange), required: true } },
   responses: {
     200: {
-      description: 'The webhook as it is now; in effect for events from here on.',
+      description:
+        'The webhook as it is now; in effect for events from here on. While the current objects are still being told (`from: state`), a change of the filter tells them anew.',
       headers: etag,
       ...json(webhookSchema),
     },

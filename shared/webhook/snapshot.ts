@@ -9,7 +9,9 @@ export interface SnapshotProgress {
   told: number
   /** The newest log entry that one of them includes. */
   until: number
-  /** The last one: the name of its resource, and its key. */
+  /** Names the filter by which they are told. */
+  filter: string
+  /** The last one: the name of its resource, and its key; both empty before the first. */
   resource: string
   key: string
 }
@@ -22,19 +24,19 @@ export function toSnapshotId(n: number): string {
   return formatPosition({ epoch: snapshotEpoch, seq: n })
 }
 
-const shape = /^state (\d+) (\d+) (\S+) (.*)$/
+const shape = /^state (\d+) (\d+) (\S+) (\S*) (.*)$/
 
 /** Writes it as the dispatcher keeps it, in place of the cursor of a webhook that follows the log. */
-export function formatSnapshot({ told, until, resource, key }: SnapshotProgress): string {
-  return `state ${told} ${until} ${resource} ${key}`
+export function formatSnapshot({ told, until, filter, resource, key }: SnapshotProgress): string {
+  return `state ${told} ${until} ${filter} ${resource} ${key}`
 }
 
 /** Undefined: this is a place in the log, and all was told. */
 export function parseSnapshot(text: string): SnapshotProgress | undefined {
   const match = shape.exec(text)
   if (match === null) return undefined
-  const [, told, until, resource = '', key = ''] = match
-  return { told: Number(told), until: Number(until), resource, key }
+  const [, told, until, filter = '', resource = '', key = ''] = match
+  return { told: Number(told), until: Number(until), filter, resource, key }
 }
 
 /** The field of the dispatcher's hash that holds the result: how many were told, and the newest entry that they include. */

@@ -53,10 +53,14 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
   const tellPage = async (id: string, subscriber: Subscriber) => {
     const stored = followers.get(id)
     const before = stored === undefined ? undefined : parseSnapshot(stored)
-    const { jobs, changed, told, until, next } = await readSnapshot({ state, cluster, now: now() }, subscriber, before)
+    const page = await readSnapshot({ state, cluster, now: now() }, subscriber, before)
+    const { jobs, changed, told, until, next, isAnew } = page
     const to = next === undefined ? formatPosition(subscriber.start) : formatSnapshot(next)
     const note = { field: snapshotField(id), value: `${told} ${until}` }
-    await accept({ of: { webhook: id }, from: stored, to, jobs, admitted: [], note, told: changed })
+    // Once all is told, another filter would come too late to tell the rest of what it lets through.
+    const last = next === undefined && subscriber.snapshot !== undefined ? { record: subscriber.snapshot.record } : {}
+    const anew = isAnew ? { isTold: true } : {}
+    await accept({ of: { webhook: id }, from: stored, to, jobs, admitted: [], note, told: changed, ...anew, ...last })
     followers.set(id, to)
   }
   const isTelling = (id: string, { snapshot }: Subscriber) => {

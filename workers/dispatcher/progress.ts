@@ -39,6 +39,8 @@ export interface Step {
   told?: readonly (readonly [object: string, seq: number])[]
   /** Of a webhook: what was told need not be remembered any more. */
   isTold?: boolean
+  /** Of a webhook: its record, which must still be this one. */
+  record?: string
 }
 
 /** `ok` and `duplicate` mean that it is done; else nothing was written, because another dispatcher leads, or Redis is not where it was. */
@@ -84,6 +86,7 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
       const { of } = step
       const field = of === 'main' ? 'position' : 'field' in of ? of.field : `at:${of.webhook}`
       const args: (string | number)[] = [step.fence, field, step.from ?? '', step.to]
+      if (step.record !== undefined) args.push('W', step.record)
       for (const id of step.admitted) args.push('L', id)
       if (step.lost !== undefined) args.push('R', step.lost)
       if (step.note !== undefined) args.push('F', step.note.field, step.note.value)

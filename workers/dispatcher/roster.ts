@@ -4,7 +4,7 @@ import { parsePosition } from '../../shared/position.ts'
 import { parseWebhook, type WebhookStore } from '../../shared/webhook/store.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { Subscriber } from './match.ts'
-import { planScopes } from './snapshot.ts'
+import { planSnapshot } from './snapshot.ts'
 
 /** The webhooks, those that are enabled compiled. */
 export interface Roster {
@@ -66,7 +66,7 @@ function compile(text: string): Known {
     matches: compileFilter(filter),
     start: parsePosition(start),
     isOrdered: ordering !== 'none',
-    ...(state === undefined ? {} : { snapshot: planScopes(state, filter) }),
+    ...(state === undefined ? {} : { snapshot: planSnapshot(text, state, filter) }),
     ...(named === undefined || named.length === 0 ? {} : { wantsRelay: compilePattern(named) }),
     ...(owner === undefined ? {} : { tenant: owner.tenant }),
   }

@@ -32,6 +32,7 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  * A webhook that was removed meanwhile is left alone.
  * KEYS dispatch, outbox, webhooks, then records, pending, counts, lines, told of each webhook.
  * ARGV fence, field of the position, position as read (empty: none), new position, then operations:
+ *   W record (first of all: the webhook's must be this one) |
  *   L webhook (it follows the main position from here on) | R note (history was lost) | F field value |
  *   T told-key object seq (its state was told) | U told-key (what was told is no longer needed) |
  *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
@@ -49,7 +50,10 @@ end
 local i = 5
 while ARGV[i] do
   local op = ARGV[i]
-  if op == 'L' then
+  if op == 'W' then
+    if redis.call('HGET', KEYS[3], follower) ~= ARGV[i + 1] then return 'conflict' end
+    i = i + 2
+  elseif op == 'L' then
     if redis.call('HEXISTS', KEYS[3], ARGV[i + 1]) == 1 then
       redis.call('HSET', KEYS[1], 'at:' .. ARGV[i + 1], 'live')
     end

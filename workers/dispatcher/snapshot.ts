@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { ObjectData } from '../../shared/event.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
 import { listExact } from '../../shared/filter/pattern.ts'
@@ -20,8 +21,15 @@ interface Scope {
   namespace?: string
 }
 
-/** The parts that a webhook which starts with the state is told, in the order of their keys. */
-export type SnapshotPlan = readonly Scope[]
+/** How a webhook that starts with the state is told it. */
+export interface SnapshotPlan {
+  /** The parts that it is told, in the order of their keys. */
+  scopes: readonly Scope[]
+  /** Names the filter: what was told by another one does not count. */
+  filter: string
+  /** The webhook's record that the plan is made from. */
+  record: string
+}
 
 /** A page of current objects: the deliveries that it adds, and where the telling is after it; undefined: all was told. */
 export interface SnapshotStep {
@@ -31,12 +39,20 @@ export interface SnapshotStep {
   told: number
   until: number
   next: SnapshotProgress | undefined
+  /** The filter is another one: all begins anew, and what was told before is forgotten. */
+  isAnew?: boolean
 }
 
 const pageSize = 200
+const nothing: SnapshotPlan = { scopes: [], filter: '-', record: '' }
 
-/** Plans how to tell the current objects of some resources. */
-export function planScopes(resources: readonly NamedResource[], filter: Filter): SnapshotPlan {
+/** Plans how to tell the current objects of some resources to the webhook of a record. */
+export function planSnapshot(record: string, resources: readonly NamedResource[], filter: Filter): SnapshotPlan {
+  const name = createHash('sha256').update(JSON.stringify(filter)).digest('base64url').slice(0, 16)
+  return { scopes: planScopes(resources, filter), filter: name, record }
+}
+
+function planScopes(resources: readonly NamedResource[], filter: Filter): Scope[] {
   const scopes = selectResources(resources, filter.resource).flatMap((resource): Scope[] => {
     const name = nameResource(resource)
     const namespaces = listExact(filter.namespace)
@@ -48,20 +64,25 @@ export function planScopes(resources: readonly NamedResource[], filter: Filter):
 
 /**
  * Reads the next page. The pages are of different moments, all after the webhook's start: what an object's page included is
- * not to be told again. Their deliveries carry the event itself, since no log has it.
+ * not to be told again. Their deliveries carry the event itself, since no log has it. After a change of the filter the first
+ * page is an empty one that begins anew, under numbers that go on.
  * @param now ms since 1970.
  */
 export async function readSnapshot(
   deps: { state: StateReader; cluster: string; now: number },
-  { id: webhook, snapshot = [], matches, start, isOrdered }: Subscriber,
+  { id: webhook, snapshot = nothing, matches, start, isOrdered }: Subscriber,
   before: SnapshotProgress | undefined,
 ): Promise<SnapshotStep> {
   const { state, cluster, now } = deps
   const jobs: PlannedJob[] = []
   const changed: SnapshotStep['changed'] = []
   let { told, until } = before ?? { told: 0, until: start.seq }
-  const place = snapshot.findIndex((scope) => before === undefined || isAhead(scope, before))
-  const scope = snapshot[place]
+  const { scopes, filter } = snapshot
+  if (before !== undefined && before.filter !== filter) {
+    return { jobs, changed, told, until, next: { told, until, filter, resource: '', key: '' }, isAnew: true }
+  }
+  const place = scopes.findIndex((scope) => before === undefined || isAhead(scope, before))
+  const scope = scopes[place]
   if (scope === undefined) return { jobs, changed, told, until, next: undefined }
   const isWithin = before?.resource === scope.name && before.key.startsWith(scope.prefix)
   const page = await state.page<ObjectData>(scope.name, {
@@ -100,8 +121,8 @@ export async function readSnapshot(
   }
   // Where this part ends, the next one begins: behind all keys that it may have.
   const key = page.next ?? `${scope.prefix}\u{10ffff}`
-  const isLast = page.next === undefined && place === snapshot.length - 1
-  return { jobs, changed, told, until, next: isLast ? undefined : { told, until, resource: scope.name, key } }
+  const isLast = page.next === undefined && place === scopes.length - 1
+  return { jobs, changed, told, until, next: isLast ? undefined : { told, until, filter, resource: scope.name, key } }
 }
 
 /** Whether a part holds keys behind what was told. */

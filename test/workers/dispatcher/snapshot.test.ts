@@ -4,6 +4,7 @@ import type { RelayEvent } from '../../../shared/event.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
 import { verifyLedger } from '../../../shared/webhook/verify.ts'
 import type { Webhook } from '../../../shared/webhook/webhook.ts'
+import { createProgress } from '../../../workers/dispatcher/progress.ts'
 import { startTestRedis, type TestRedis } from '../../support/redis.ts'
 import { type Receiver, startReceiver } from '../deliverer/receiver.ts'
 import { createStage, podEvent, type Stage, until } from '../deliverer/stage.ts'
@@ -156,6 +157,54 @@ describe('a webhook that starts with the state', () => {
     expect(versions.size).toBe(40)
     const bodies = receiver.received.map(({ body }) => JSON.parse(body) as RelayEvent)
     expect(bodies.filter(({ synthetic }) => synthetic === 'state').length).toBe(40)
+  })
+
+  it('whose filter changes meanwhile is told by the new one from the beginning, and every change after that', async () => {
+    const inside = (namespace: string) => (event: RelayEvent) => ({
+      ...event,
+      source: event.source.replace('shop', namespace),
+      subject: `${namespace}/${event.data.name}`,
+      data: { ...event.data, namespace },
+    })
+    const [early, objects] = [pods(20).map(inside('alpha')), pods(2300)]
+    await stage.know(...early)
+    for (let i = 0; i < objects.length; i += 200) await stage.know(...objects.slice(i, i + 200))
+    const webhook = await withState({ filter: { namespace: ['shop'] } })
+    const earlier = inside('alpha')(podEvent('web-0003'))
+    await stage.change(earlier)
+    stage.dispatcher()
+    await until(async () => (await stage.ledger.counts(webhook.id)).accepted >= 2000)
+    const { accepted: before } = await stage.ledger.counts(webhook.id)
+    expect(before).toBeLessThan(2300)
+    await stage.store.update(webhook.id, (current) => ({ ...current, filter: { namespace: ['alpha'] } }))
+    const gone = { ...inside('alpha')(podEvent('web-0004')), type: 'k8s.pod.deleted' }
+    await stage.change(gone)
+    stage.deliverer()
+    await until(
+      async () =>
+        (await listed(webhook.id)).includes(gone.id) &&
+        (await stage.redis.hget(stage.keys.own('dispatch'), `at:${webhook.id}`)) === 'live',
+      40_000,
+    )
+    const all = await listed(webhook.id)
+    const once = told([...early.filter((_, n) => n !== 3 && n !== 4), earlier])
+    expect(all.filter((id) => once.includes(id)).sort()).toEqual(once.sort())
+    expect(all).not.toContain(earlier.id)
+    expect(await verify(webhook)).toMatchObject({ isBalanced: true, missing: [] })
+  })
+
+  it('is not done by a filter that was changed at the very last moment', async () => {
+    const webhook = await withState()
+    const known = JSON.stringify(await stage.store.get(webhook.id))
+    await stage.store.update(webhook.id, (current) => ({ ...current, filter: { phase: ['Failed'] } }))
+    const progress = createProgress(stage.redis, stage.keys)
+    const claim = await progress.claim('dispatcher', 10_000)
+    if (claim.held) throw new Error('held')
+    const step = { fence: claim.fence, of: { webhook: webhook.id }, from: undefined, to: 'e-1', jobs: [], admitted: [] }
+    expect(await progress.accept({ ...step, record: known })).toBe('conflict')
+    expect(await stage.redis.hget(stage.keys.own('dispatch'), `at:${webhook.id}`)).toBeNull()
+    const record = JSON.stringify(await stage.store.get(webhook.id))
+    expect(await progress.accept({ ...step, record })).toBe('ok')
   })
 
   it('that is removed meanwhile leaves nothing behind', async () => {
