@@ -44,7 +44,7 @@ const overHttp = async (redisUrl: string): Promise<Connected> => {
 const inWorkerd = async (redisUrl: string, token?: string): Promise<Connected> => {
   const { url, stop } = await startProbe(redisUrl, token)
   const redis = createRestClient({ url, token: 'probe' })
-  return { redis, tail: createRestClient({ url, token: 'probe', path: '/tail' }), stop }
+  return { redis, tail: createRestClient({ url: `${url}/tail`, token: 'probe' }), stop }
 }
 
 const implementations: readonly [name: string, connect: (plain: string, tls: string) => Promise<Connected>][] = [
@@ -121,9 +121,19 @@ describe.each(implementations)('%s', (name, connect) => {
     ['quotes and line breaks', '"\\\r\n\t\u2028\u0000'],
     ['any script', 'äß 漢字 🦀 \u{10ffff}'],
     ['300 KB', 'x€'.repeat(75_000)],
+    ['a number beyond 2^53', '9007199254740993'],
+    ['what looks like an answer', '{"error":"ERR no","result":null}'],
+    ['base64', 'T0s='],
   ])('carries any text: %s', async (_, text) => {
     await redis.call('SET', key('text'), text)
     expect(await redis.call('GET', key('text'))).toBe(text)
+    const several = [redis.call('GET', key('text')), redis.call('MGET', key('text'), key('missing'))]
+    expect(await Promise.all(several)).toEqual([text, [text, null]])
+  })
+
+  test('carries half of a pair as every encoder does, and the rest of the text whole', async () => {
+    await redis.call('SET', key('text'), 'a\ud800b')
+    expect(await redis.call('GET', key('text'))).toBe('a\ufffdb')
   })
 
   test('rejects what Redis refuses, with its code in front, and nothing else of the same moment', async () => {
