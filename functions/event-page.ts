@@ -1,10 +1,10 @@
 import { RelayError } from '../shared/errors.ts'
 import { completeEvent } from '../shared/event.ts'
-import { compileFilter, type Filter, type Matcher } from '../shared/filter/filter.ts'
+import { compileFilter, type Matcher } from '../shared/filter/filter.ts'
 import type { Caller } from './auth/authenticator.ts'
+import type { Selection } from './selection.ts'
 import type { Services } from './services.ts'
-import type { Place } from './start.ts'
-import type { BatchEvent } from './streams/batch.ts'
+import { type Place, toCursor } from './start.ts'
 import type { Hub } from './streams/hub.ts'
 import type { Pages } from './streams/pages.ts'
 
@@ -19,15 +19,28 @@ export interface EventPage {
   readonly next: Place
 }
 
+/** What one request asks for. */
+interface Wish extends Selection {
+  readonly caller: Caller
+  readonly limit: number
+  /** How long to wait while there is nothing, in seconds. */
+  readonly wait: number
+}
+
 /**
  * Reads events that pass, and goes on through those that do not for a while: a page may be empty though the log goes on, but
  * `next` is always further.
  * @throws RelayError `gone` when the position is no longer kept.
  */
-async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: number): Promise<EventPage> {
+async function readEventPage(
+  pages: Pages,
+  start: Place,
+  { clauses, limit, match }: Wish & { match: Matcher },
+): Promise<EventPage> {
   const events: string[] = []
+  let { seal } = start
   let { epoch, seq } = start.position
-  let seen: BatchEvent | undefined
+  let hasMoved = false
   let size = 0
   const last = seq + scanLimit
   while (seq < last && events.length < limit && size < sizeLimit) {
@@ -35,24 +48,25 @@ async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: 
     if (answer.type === 'end') break
     if (answer.type === 'gone') {
       // What was read so far is still true; the next page will say that the rest is gone.
-      if (seen !== undefined) break
+      if (hasMoved) break
       throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-        oldest: answer.oldest.cursor,
+        oldest: answer.oldest.seal.toCursor(answer.oldest.position),
       })
     }
-    epoch = answer.batch.epoch
+    ;({ epoch, seal } = answer.batch)
     for (const item of answer.batch.events) {
       if (item.seq <= seq) continue
       if (events.length === limit || size >= sizeLimit) break
       seq = item.seq
-      seen = item
+      hasMoved = true
       const scope = match(item.event)
       if (scope === undefined) continue
       size += item.json.length
-      events.push(completeEvent(item.json, item.cursor, scope === 'in' ? undefined : scope))
+      const cursor = toCursor({ position: { epoch, seq }, seal }, clauses)
+      events.push(completeEvent(item.json, cursor, scope === 'in' ? undefined : scope))
     }
   }
-  return { events, next: { position: { epoch, seq }, cursor: seen?.cursor ?? start.cursor } }
+  return { events, next: { position: { epoch, seq }, seal } }
 }
 
 /**
@@ -63,12 +77,12 @@ async function readEventPage(pages: Pages, start: Place, match: Matcher, limit: 
 export async function waitForPage(
   { hub, sessions }: Pick<Services, 'hub' | 'sessions'>,
   start: Place,
-  wish: { caller: Caller; filter: Filter; limit: number; wait: number },
+  wish: Wish,
   signal: AbortSignal,
 ): Promise<EventPage> {
   const until = performance.now() + wish.wait * 1_000
-  const match = compileFilter(wish.filter)
-  const read = (pages: Pages, place: Place) => readEventPage(pages, place, match, wish.limit)
+  const asked = { ...wish, match: compileFilter(wish.filter) }
+  const read = (pages: Pages, place: Place) => readEventPage(pages, place, asked)
   // From Redis, since the tail may be a moment behind: whoever wrote, or was told, finds what was there before the question.
   let page = await read(hub.pages, start)
   if (page.events.length > 0 || wish.wait === 0) return page

@@ -1,13 +1,13 @@
-import { readCursor } from '../shared/cursor.ts'
+import { type CursorSeal, readCursor } from '../shared/cursor.ts'
 import { invalid, RelayError } from '../shared/errors.ts'
 import type { Bounds, LogReader } from '../shared/log/reader.ts'
 import type { Position } from '../shared/position.ts'
 import { findLoss, type Loss } from './streams/pages.ts'
 
-/** A place in the log, and what users know it by. */
+/** A place in the log, and what makes the cursor by which users know it. */
 export interface Place {
   readonly position: Position
-  readonly cursor: string
+  readonly seal: CursorSeal
 }
 
 /** Where reading begins. */
@@ -25,32 +25,43 @@ const time = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
  * Finds where to begin.
  * @param from `now`, `start`, `state`, a cursor, or a time in RFC 3339.
  * @param lastEventId what a client that comes back sends; it wins over `from`.
+ * @param clauses of the filter that is read with; absent where any place will do.
  * @throws RelayError `invalid`, naming the one at fault.
  */
-export async function findStart(reader: LogReader, from: string, lastEventId: string | undefined): Promise<Start> {
+export async function findStart(
+  reader: LogReader,
+  from: string,
+  lastEventId?: string,
+  clauses?: readonly string[],
+): Promise<Start> {
   // An unescaped plus sign in a query arrives as a space.
   if (!lastEventId && /^\d{4}-\d\d-/.test(from)) return startAtTime(reader, from.replace(' ', '+'))
   const bounds = await reader.bounds()
-  if (lastEventId) return startAt(reader, readCursor(lastEventId, bounds, 'Last-Event-ID'), bounds)
+  if (lastEventId) return startAt(reader, readCursor(lastEventId, bounds, 'Last-Event-ID', clauses), bounds)
   if (from === 'start') return begin(reader.oldest(bounds), bounds)
-  if (from !== 'now' && from !== 'state') return startAt(reader, readCursor(from, bounds), bounds)
+  if (from !== 'now' && from !== 'state') return startAt(reader, readCursor(from, bounds, 'from', clauses), bounds)
   const start = begin({ epoch: bounds.epoch, seq: bounds.last }, bounds)
   return from === 'now' ? start : { ...start, withState: true }
+}
+
+/** What a reader with these clauses comes back to a place by. */
+export function toCursor({ position, seal }: Place, clauses: readonly string[]): string {
+  return seal.toCursor(position, seal.bond(clauses))
 }
 
 /**
  * Refuses a start whose history is gone, for answers that cannot tell it otherwise.
  * @throws RelayError `gone`, with the oldest cursor.
  */
-export function requireKept({ position, cursor, lost }: Start): Position {
+export function requireKept({ position, seal, lost }: Start): Position {
   if (lost === undefined) return position
   throw new RelayError('gone', 'The events after this place are no longer kept; start from the oldest cursor.', {
-    oldest: cursor,
+    oldest: seal.toCursor(position),
   })
 }
 
 function begin(position: Position, { seal }: Bounds): Start {
-  return { position, cursor: seal.toCursor(position) }
+  return { position, seal }
 }
 
 function startAt(reader: LogReader, position: Position, bounds: Bounds): Start {

@@ -1,16 +1,15 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { invalid } from '../../shared/errors.ts'
-import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import { requireAction } from '../auth/guard.ts'
 import type { AppEnv } from '../deps.ts'
-import { type EventPage, waitForPage } from '../event-page.ts'
+import { waitForPage } from '../event-page.ts'
 import { chooseFormat } from '../negotiation.ts'
-import { requireWatched } from '../resources.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { eventHeaders, eventPage, eventQuery } from '../schemas/events.ts'
+import { type Selection, select } from '../selection.ts'
 import type { Services } from '../services.ts'
-import { findStart, requireKept, type Start } from '../start.ts'
+import { findStart, requireKept, type Start, toCursor } from '../start.ts'
 import { type Format, ndjson, sse } from '../streams/frames.ts'
 import { openReading } from '../streams/open.ts'
 import { toReadable } from '../streams/readable.ts'
@@ -60,30 +59,33 @@ const route = createRoute({
 export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void {
   app.openapi(route, async (c) => {
     const format = chooseFormat(c.req.header('accept'))
-    const { from, limit, wait, ticket: _, ...clauses } = c.req.valid('query')
+    const { from, limit, wait, ticket: _, ...asked } = c.req.valid('query')
     const caller = c.get('caller')
     requireAction(caller, 'read')
-    const asked = parseFilter(clauses)
-    requireWatched(asked, services.resources)
-    const filter = await services.narrow(caller, asked)
+    const selection = await select(services, caller, asked)
+    const { clauses } = selection
     c.header('vary', 'Accept')
     const isStream = format === 'stream' || format === 'lines'
     if (!isStream && from === 'state') {
       throw invalid('from', 'state is for streams; /v1/pods and /v1/leases list current objects, with a cursor')
     }
     const origin = from ?? (isStream ? 'now' : 'start')
-    const start = await findStart(services.reader, origin, c.req.valid('header')['last-event-id'])
-    c.header('relay-cursor', start.cursor)
-    if (isStream) return answerStream(c, services, start, filter, format === 'stream' ? sse : ndjson)
+    const start = await findStart(services.reader, origin, c.req.valid('header')['last-event-id'], clauses)
+    c.header('relay-cursor', toCursor(start, clauses))
+    if (isStream) return answerStream(c, services, start, selection, format === 'stream' ? sse : ndjson)
     requireKept(start)
-    const wish = { caller, filter, limit, wait }
+    const wish = { ...selection, caller, limit, wait }
     const page = await waitForPage(services, start, wish, c.req.raw.signal)
-    return answerPage(c, page, format)
+    return answerPage(c, { events: page.events, cursor: toCursor(page.next, clauses) }, format)
   })
 }
 
-async function answerPage(c: Context<AppEnv>, page: EventPage, format: 'page' | 'batch') {
-  const { cursor } = page.next
+async function answerPage(
+  c: Context<AppEnv>,
+  page: { events: readonly string[]; cursor: string },
+  format: 'page' | 'batch',
+) {
+  const { cursor } = page
   const next = new URL(c.req.url)
   next.searchParams.set('from', cursor)
   c.header('link', `<${next.pathname}${next.search}>; rel="next"`)
@@ -94,14 +96,20 @@ async function answerPage(c: Context<AppEnv>, page: EventPage, format: 'page' | 
   return c.body(format === 'page' ? `{"events":${events},"next":"${cursor}"}` : events)
 }
 
-function answerStream(c: Context<AppEnv>, services: Services, start: Start, filter: Filter, format: Format): Response {
+function answerStream(
+  c: Context<AppEnv>,
+  services: Services,
+  start: Start,
+  selection: Selection,
+  format: Format,
+): Response {
   c.header('content-type', format.type)
   c.header('cache-control', 'no-store, no-transform')
   // nginx would otherwise hold events back until its buffer is full.
   c.header('x-accel-buffering', 'no')
   // The framework answers HEAD by GET and drops the body; a stream would stay open.
   if (c.req.raw.method === 'HEAD') return c.body(null)
-  const flow = openReading(services, { caller: c.get('caller'), filter, start, format })
+  const flow = openReading(services, { ...selection, caller: c.get('caller'), start, format })
   // Straight to the socket where the runtime can: each reader then costs a third of the memory.
   if (c.env?.pour === undefined) return c.body(toReadable(flow, c.req.raw.signal))
   c.env.pour(flow)

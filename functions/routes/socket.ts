@@ -1,13 +1,11 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import { invalid } from '../../shared/errors.ts'
-import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
-import type { Caller } from '../auth/authenticator.ts'
 import { requireAction } from '../auth/guard.ts'
 import { requireOrigin } from '../auth/origin.ts'
 import type { AppEnv } from '../deps.ts'
-import { requireWatched } from '../resources.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { socketQuery } from '../schemas/events.ts'
+import { select } from '../selection.ts'
 import type { Services } from '../services.ts'
 import { findStart } from '../start.ts'
 import { ndjson } from '../streams/frames.ts'
@@ -41,22 +39,16 @@ export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origin
     const { from = 'now', ticket: _, ...clauses } = c.req.valid('query')
     const caller = c.get('caller')
     requireAction(caller, 'read')
-    const filter = await readFilter(services, caller, clauses, '')
-    const start = await findStart(services.reader, from, undefined)
+    const selection = await select(services, caller, clauses)
+    const start = await findStart(services.reader, from, undefined, selection.clauses)
     // Opened first: one that is not to be had is refused like any other request.
-    const flow = openReading(services, { caller, filter, start, format: ndjson })
+    const flow = openReading(services, { ...selection, caller, start, format: ndjson })
     return upgrade((link) =>
       serveSocket(services, link, { caller, start, flow }, (message) =>
-        readFilter(services, caller, readMessage(message), 'filter.'),
+        select(services, caller, readMessage(message), 'filter.'),
       ),
     ) as never
   })
-}
-
-async function readFilter(services: Services, caller: Caller, input: object, path: string): Promise<Filter> {
-  const filter = parseFilter({ ...input }, path)
-  requireWatched(filter, services.resources, path)
-  return services.narrow(caller, filter)
 }
 
 /** @throws RelayError `invalid` when it is not `{"filter": {…}}`. */

@@ -1,5 +1,5 @@
 import { joinBytes } from '../../shared/bytes.ts'
-import type { CursorSeal } from '../../shared/cursor.ts'
+import { type CursorSeal, roomForMark, sealSize } from '../../shared/cursor.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import type { Scope } from '../../shared/filter/filter.ts'
 import type { LogEntry } from '../../shared/log/reader.ts'
@@ -12,8 +12,7 @@ export interface Batch {
   /** The first and last sequence number. */
   readonly from: number
   readonly to: number
-  /** Where a reader is after it. */
-  readonly cursor: string
+  readonly seal: CursorSeal
   /** How many bytes of JSON it holds, about. */
   readonly size: number
   readonly events: readonly BatchEvent[]
@@ -28,7 +27,7 @@ export interface Batch {
 /** An entry with its event. */
 export interface BatchEvent {
   readonly seq: number
-  /** Sealed on first use. */
+  /** Sealed on first use, bound to nothing. */
   readonly cursor: string
   readonly json: string
   /** Parsed on first use. Throws a SyntaxError on an entry that no relay wrote. */
@@ -85,20 +84,37 @@ export function createBatch(
     }
     return seen
   }
+  const write = ({ format, clauses }: View, chosen: readonly [BatchEvent, Scope][]): Uint8Array => {
+    const pieces = chosen.map(([item, scope]) => frame(format, item, scope))
+    const bond = seal.bond(clauses)
+    if (bond === undefined) return joinBytes(pieces)
+    const bytes = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0))
+    let at = 0
+    for (const [index, piece] of pieces.entries()) {
+      bytes.set(piece, at)
+      const length = chosen[index]?.[0].cursor.length ?? 0
+      let place = at
+      for (const before of format.beforeCursors) {
+        place += before + length
+        bond.write(bytes, place - sealSize)
+        place += roomForMark.length
+      }
+      at += piece.length
+    }
+    return bytes
+  }
   const choose = (view: View): Uint8Array => {
     if (view.match === undefined) return whole(view.format)
     const chosen = see(view)
-    if (chosen.length === events.length && chosen.every(([, scope]) => scope === 'in')) return whole(view.format)
-    return joinBytes(chosen.map(([item, scope]) => frame(view.format, item, scope)))
+    const isWhole = chosen.length === events.length && chosen.every(([, scope]) => scope === 'in')
+    return isWhole && view.clauses.length === 0 ? whole(view.format) : write(view, chosen)
   }
 
   return {
     epoch,
     from: entries[0]?.seq ?? 0,
     to: entries.at(-1)?.seq ?? 0,
-    get cursor() {
-      return events.at(-1)?.cursor ?? ''
-    },
+    seal,
     size: entries.reduce((size, entry) => size + entry.json.length, 0),
     events,
     select(view) {
@@ -111,13 +127,13 @@ export function createBatch(
       return bytes
     },
     selectFrom(view, after, isSeen = () => false) {
-      const pieces: Uint8Array[] = []
+      const chosen: [BatchEvent, Scope][] = []
       for (const item of events) {
         if (item.seq <= after || isSeen(item)) continue
         const scope = view.match === undefined ? 'in' : view.match(item.event)
-        if (scope !== undefined) pieces.push(frame(view.format, item, scope))
+        if (scope !== undefined) chosen.push([item, scope])
       }
-      return joinBytes(pieces)
+      return write(view, chosen)
     },
     forget() {
       isWarm = false

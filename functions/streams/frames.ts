@@ -1,3 +1,4 @@
+import { roomForMark } from '../../shared/cursor.ts'
 import { completeEvent } from '../../shared/event.ts'
 
 const encoder = new TextEncoder()
@@ -9,6 +10,8 @@ export type Control = 'ready' | 'live' | 'reset'
 export interface Format {
   readonly name: string
   readonly type: string
+  /** What comes before the cursor of an event, and between the first and the next: lengths. */
+  readonly beforeCursors: readonly number[]
   /** An event of the log. */
   frame(json: string, cursor: string, scope?: 'entered' | 'left'): string
   /** An object as it is now: without a place, since a client that reconnects before all of them came must get them again. */
@@ -29,6 +32,7 @@ export interface Format {
 export const sse: Format = {
   name: 'sse',
   type: 'text/event-stream',
+  beforeCursors: ['id: '.length, '\ndata: {"cursor":"'.length],
   frame: (json, cursor, scope) => `id: ${cursor}\ndata: ${completeEvent(json, cursor, scope)}\n\n`,
   state: (json) => `data: ${json}\n\n`,
   control: (name, data, id) =>
@@ -42,12 +46,25 @@ export const sse: Format = {
 export const ndjson: Format = {
   name: 'ndjson',
   type: 'application/x-ndjson',
+  beforeCursors: ['{"cursor":"'.length],
   frame: (json, cursor, scope) => `${completeEvent(json, cursor, scope)}\n`,
   state: (json) => `${json}\n`,
   control: (name, data, cursor) =>
     `${JSON.stringify({ relay: name, ...data, ...(cursor === undefined ? {} : { cursor }) })}\n`,
   heartbeat: (cursor) => `${JSON.stringify({ relay: 'heartbeat', ...(cursor === undefined ? {} : { cursor }) })}\n`,
   retry: (ms) => `${JSON.stringify({ relay: 'retry', ms: Math.round(ms) })}\n`,
+}
+
+const roomy = new Map<Format, Format>()
+
+/** The same format with room behind each event's cursor, so that what binds it can be written into a copy. */
+export function leaveRoom(format: Format): Format {
+  let found = roomy.get(format)
+  if (found === undefined) {
+    found = { ...format, frame: (json, cursor, scope) => format.frame(json, cursor + roomForMark, scope) }
+    roomy.set(format, found)
+  }
+  return found
 }
 
 /** UTF-8. */

@@ -1,5 +1,5 @@
-import type { Filter } from '../../shared/filter/filter.ts'
 import type { Caller } from '../auth/authenticator.ts'
+import type { Selection } from '../selection.ts'
 import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
 import type { Format } from './frames.ts'
@@ -8,10 +8,8 @@ import { readSnapshot } from './snapshot.ts'
 import { type Flow, openStream } from './subscription.ts'
 
 /** What one reader of events wants. */
-export interface Reading {
+export interface Reading extends Selection {
   readonly caller: Caller
-  /** Narrowed to what the caller may see. */
-  readonly filter: Filter
   readonly start: Start
   readonly format: Format
 }
@@ -22,15 +20,16 @@ export interface Reading {
  */
 export function openReading(services: Services, reading: Reading): Flow {
   const { cluster, state, resources, now, sessions } = services
-  const { caller, filter, start, format } = reading
+  const { caller, filter, clauses, start, format } = reading
   const snapshot = start.withState
     ? readSnapshot({ state, cluster, resources, filter, format, start: start.position, now })
     : undefined
   return openStream(services, {
     filter,
+    clauses,
     format,
     start,
-    prelude: writePrelude(format, start, snapshot),
+    prelude: writePrelude(format, start, clauses, snapshot),
     guard: (end) => sessions.open(caller, filter, end),
     ...(snapshot === undefined ? {} : { seen: snapshot.seen }),
   })

@@ -54,7 +54,7 @@ export function createPages(reader: LogReader, { size = 128, keep = 16 } = {}): 
       const lost = findLoss(position, bounds)
       if (lost !== undefined) {
         const oldest = reader.oldest(bounds)
-        return { type: 'gone', reason: lost, oldest: { position: oldest, cursor: bounds.seal.toCursor(oldest) } }
+        return { type: 'gone', reason: lost, oldest: { position: oldest, seal: bounds.seal } }
       }
       if (isThere) return { type: 'batch', batch }
       // The log moved to another epoch and holds what follows all the same.

@@ -1,13 +1,19 @@
-import type { Start } from '../start.ts'
+import { type Start, toCursor } from '../start.ts'
 import { encodeText, type Format } from './frames.ts'
 import type { Snapshot } from './snapshot.ts'
 import { frameReset, type Prelude } from './subscription.ts'
 
-/** Says where a stream really begins, then, if asked for, how everything is now. */
-export async function* writePrelude(format: Format, start: Start, snapshot: Snapshot | undefined): Prelude {
+/** Says where a stream of some clauses really begins, then, if asked for, how everything is now. */
+export async function* writePrelude(
+  format: Format,
+  start: Start,
+  clauses: readonly string[],
+  snapshot: Snapshot | undefined,
+): Prelude {
   // Spread out, so that the clients of a process that ended do not all come back in the same second.
   const retry = format.retry(1_000 + Math.random() * 3_000)
-  const { cursor, lost } = start
+  const { lost } = start
+  const cursor = toCursor(start, clauses)
   if (snapshot === undefined) {
     const begin = lost === undefined ? format.control('ready', { cursor }, cursor) : frameReset(format, cursor, lost)
     yield encodeText(retry + begin)

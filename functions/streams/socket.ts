@@ -1,8 +1,8 @@
 import { joinBytes } from '../../shared/bytes.ts'
 import { openCursor } from '../../shared/cursor.ts'
 import { RelayError } from '../../shared/errors.ts'
-import type { Filter } from '../../shared/filter/filter.ts'
 import type { Caller } from '../auth/authenticator.ts'
+import type { Selection } from '../selection.ts'
 import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
 import { encodeText, ndjson } from './frames.ts'
@@ -30,14 +30,14 @@ const mostWaiting = 16
 
 /**
  * Streams events over a WebSocket, as JSON lines: a message holds one line or several. What the client sends is read by
- * `readFilter`; from then on the stream goes on with that filter, after the last line that was sent.
+ * `readSelection`; from then on the stream goes on with that filter, after the last line that was sent.
  * @param wish.flow the stream to begin with, as it was opened for the same caller and from the same start.
  */
 export function serveSocket(
   services: Services,
   link: Link,
   wish: { caller: Caller; start: Start; flow: Flow },
-  readFilter: (message: string) => Promise<Filter>,
+  readSelection: (message: string) => Promise<Selection>,
 ): void {
   const { caller } = wish
   let { start, flow } = wish
@@ -49,7 +49,7 @@ export function serveSocket(
   /** Remembers the place behind what was sent. */
   const note = (lines: string) => {
     const cursor = readPlace(lines.slice(lines.lastIndexOf('\n', lines.length - 2) + 1), start)
-    if (cursor !== undefined) start = { position: openCursor(cursor), cursor }
+    if (cursor !== undefined) start = { position: openCursor(cursor), seal: start.seal }
   }
 
   const begin = () => {
@@ -72,10 +72,10 @@ export function serveSocket(
 
   const change = async (message: string) => {
     try {
-      const filter = await readFilter(message)
+      const selection = await readSelection(message)
       if (isClosed) return
       // First the new one: when there is none to be had, the one before stays.
-      const opened = openReading(services, { caller, filter, start, format: ndjson })
+      const opened = openReading(services, { ...selection, caller, start, format: ndjson })
       flow.leave()
       flow = opened
       begin()

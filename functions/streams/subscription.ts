@@ -3,7 +3,7 @@ import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
-import type { Place } from '../start.ts'
+import { type Place, toCursor } from '../start.ts'
 import type { Batch, BatchEvent } from './batch.ts'
 import { encodeText, type Format } from './frames.ts'
 import type { Hub } from './hub.ts'
@@ -23,6 +23,8 @@ export interface Seen {
 /** How a stream begins and ends. */
 export interface StreamOptions {
   readonly filter: Filter
+  /** What cursors are bound to: the clauses that were asked for; those of the filter where absent. */
+  readonly clauses?: readonly string[]
   readonly format: Format
   readonly start: Place
   readonly prelude: Prelude
@@ -65,7 +67,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
   const { hub, log, limits } = deps
   // What is not named here is let go once the stream is open: ten thousand of them wait most of the time.
   const { format } = options
-  let { position, cursor } = options.start
+  let { position, seal } = options.start
   let prelude: Prelude | undefined = options.prelude
   let seen = options.seen
   /** What was read and not handed over yet; ends with a whole message, so nothing else may be written before its end. */
@@ -117,7 +119,7 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
   const take = (batch: Batch): Uint8Array => {
     const after = position.seq
     position = { epoch: batch.epoch, seq: batch.to }
-    cursor = batch.cursor
+    seal = batch.seal
     if (seen !== undefined && after >= seen.until()) seen = undefined
     if (seen === undefined && batch.from === after + 1) return batch.select(view)
     return batch.selectFrom(view, after, seen?.has)
@@ -162,9 +164,9 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
         if (answer.type === 'batch') page = answer.batch
         else if (answer.type === 'end') isAtEnd = wakes === wakesBefore
         else {
-          ;({ position, cursor } = answer.oldest)
+          ;({ position, seal } = answer.oldest)
           seen = undefined
-          stock = encodeText(frameReset(format, cursor, answer.reason))
+          stock = encodeText(frameReset(format, seal.toCursor(position), answer.reason))
         }
       }
     } catch (error) {
@@ -208,12 +210,13 @@ export function openStream(deps: { hub: Hub; log: Logger; limits: Limits }, opti
     sweep(now) {
       if (!isWanted && now - handedAt >= limits.stall) cut()
       else if (isWanted && now - handedAt >= limits.heartbeat) {
-        hand(encodeText(format.heartbeat(prelude === undefined ? cursor : undefined)))
+        const cursor = prelude === undefined ? toCursor({ position, seal }, view.clauses) : undefined
+        hand(encodeText(format.heartbeat(cursor)))
       }
     },
     end: close,
   })
-  const view = hub.views.acquire(options.filter, format)
+  const view = hub.views.acquire(options.filter, format, options.clauses)
   let release: () => void = () => undefined
   try {
     release = options.guard?.(close) ?? release

@@ -1,6 +1,6 @@
-import { compileFilter, type Filter, type Matcher } from '../../shared/filter/filter.ts'
+import { compileFilter, type Filter, listClauses, type Matcher } from '../../shared/filter/filter.ts'
 import type { BatchEvent } from './batch.ts'
-import type { Format } from './frames.ts'
+import { type Format, leaveRoom } from './frames.ts'
 import { createViewIndex, type Routed } from './view-index.ts'
 
 /** What a group of subscribers sees: one filter, compiled once, in one format. Equal wishes share one view. */
@@ -8,6 +8,8 @@ export interface View {
   readonly key: string
   readonly format: Format
   readonly filter: Filter
+  /** What its cursors are bound to: the clauses that its readers asked for, of which the filter may be narrower. */
+  readonly clauses: readonly string[]
   /** When it was first taken, counted in views. */
   readonly born: number
   /** How many subscribers share it at the moment. */
@@ -19,7 +21,7 @@ export interface View {
 /** The views in use. */
 export interface Views {
   /** Gives the view of a filter; each one taken is to be released. */
-  acquire(filter: Filter, format: Format): View
+  acquire(filter: Filter, format: Format, clauses?: readonly string[]): View
   release(view: View): void
   /** What the present views see of some events, and up to which view this holds. */
   route(events: readonly BatchEvent[]): { routed: Routed; born: number }
@@ -31,8 +33,8 @@ export function createViews(): Views {
   let born = 0
   const used = new Map<string, View>()
   return {
-    acquire(filter, format) {
-      const key = `${format.name} ${canonicalize(filter)}`
+    acquire(filter, format, clauses = listClauses(filter)) {
+      const key = [format.name, ...listClauses(filter), '', ...clauses].join('\n')
       const found = used.get(key)
       if (found !== undefined) {
         found.readers++
@@ -41,8 +43,9 @@ export function createViews(): Views {
       const isEmpty = Object.keys(filter).length === 0
       const view: View = {
         key,
-        format,
+        format: clauses.length === 0 ? format : leaveRoom(format),
         filter,
+        clauses,
         born: ++born,
         readers: 1,
         ...(isEmpty ? {} : { match: compileFilter(filter) }),
@@ -58,13 +61,4 @@ export function createViews(): Views {
       index.remove(view)
     },
   }
-}
-
-/** The same text for filters that mean the same by their words: order and repetition do not count. */
-function canonicalize(filter: Filter): string {
-  const clauses = Object.entries(filter).map(([name, value]) => [
-    name,
-    Array.isArray(value) ? [...new Set(value)].sort() : value,
-  ])
-  return JSON.stringify(clauses.sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
 }

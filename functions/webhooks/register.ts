@@ -51,7 +51,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     const { description, ordering, content, schedule, fields } = input
     const url = policy.checkUrl(input.url).href
     const filter = context.readFilter(input.filter)
-    const start = await findStart(reader, input.from, undefined)
+    const start = await findStart(reader, input.from)
     return {
       url,
       filter,

@@ -89,7 +89,7 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     await tasks.create(task)
     return viewTask(task, parseProgress(undefined, task))
   }
-  const placeOf = async (text: string) => requireKept(await findStart(reader, text, undefined)).seq
+  const placeOf = async (text: string) => requireKept(await findStart(reader, text)).seq
 
   app.openapi(replayRoute, async (c) => {
     const { id } = c.req.valid('param')

@@ -139,6 +139,13 @@ export function compileFilter(filter: Filter): Matcher {
   }
 }
 
+/** The clauses, each as one text, in order: the same for filters that mean the same by their words. */
+export function listClauses(filter: Filter): string[] {
+  return Object.entries(filter)
+    .map(([name, value]) => JSON.stringify([name, Array.isArray(value) ? [...new Set(value)].sort() : value]))
+    .sort()
+}
+
 /** What each clause says of an event, for people who ask why it came or did not. */
 export function explainFilter(filter: Filter, event: RelayEvent): { clause: string; passes: boolean }[] {
   const told = ({ name, test }: Clause) => ({ clause: name, passes: test(event) })

@@ -62,9 +62,9 @@ test('a thousand readers that come back at once with their places lose and doubl
     await writer.append(...Array.from({ length: 50 }, (_, j) => ({ name: `storm-${i + j}` })))
   }
   const headers = { accept: 'application/json' }
-  const page = await fetch(`${serving.url}/v1/events?limit=1000&name=storm-*`, { headers })
+  const page = await fetch(`${serving.url}/v1/events?limit=1000`, { headers })
   const { events } = (await page.json()) as { events: { cursor: string; data: { name: string } }[] }
-  const cursors = events.map(({ cursor }) => cursor)
+  const cursors = events.filter(({ data }) => data.name.startsWith('storm-')).map(({ cursor }) => cursor)
   expect(cursors).toHaveLength(count)
   const writing = until(async () => (await serving.countStreams()) > 100).then(() =>
     writer.append({ name: 'storm-live' }, { name: 'storm-end' }),

@@ -3,6 +3,7 @@ import { defaultLimits } from '../../../functions/limits.ts'
 import { sse } from '../../../functions/streams/frames.ts'
 import { createHub, type Hub } from '../../../functions/streams/hub.ts'
 import { openStream } from '../../../functions/streams/subscription.ts'
+import { createCursorSeal } from '../../../shared/cursor.ts'
 import { createKeys } from '../../../shared/keys.ts'
 import type { LogReader } from '../../../shared/log/reader.ts'
 import type { Logger } from '../../../shared/role.ts'
@@ -31,7 +32,7 @@ test('a process that was held up cuts none of its readers for it, and cuts the o
     yield new Uint8Array(1)
     yield new Uint8Array(2)
   }
-  const start = { position: { epoch: 'e', seq: 0 }, cursor: 'e-0-00000000' }
+  const start = { position: { epoch: 'e', seq: 0 }, seal: createCursorSeal('00'.repeat(32)) }
   const flow = openStream({ hub, log, limits }, { filter: {}, format: sse, start, prelude: prelude() })
   const written: number[] = []
   let isCut = false
