@@ -1,18 +1,21 @@
 import { deliveryStates } from '../../shared/webhook/delivery.ts'
 import type { HealthStore } from '../../shared/webhook/health.ts'
+import type { LossReader } from '../../shared/webhook/loss.ts'
 import { type DeliveryMetrics, latencyBuckets } from '../../shared/webhook/metrics.ts'
 import type { WebhookStore } from '../../shared/webhook/store.ts'
 import type { Family, Sample } from './exposition.ts'
 
 /** What webhooks were sent, and what waits. Names webhooks by id alone: a URL may hold a secret. */
 export async function measureDeliveries(
-  deps: { store: WebhookStore; health: HealthStore; metrics: DeliveryMetrics },
+  deps: { store: WebhookStore; health: HealthStore; losses: LossReader; metrics: DeliveryMetrics },
   now: number,
 ): Promise<Family[]> {
-  const { store, health, metrics } = deps
+  const { store, health, losses, metrics } = deps
   const webhooks = await store.all()
-  const [ledgers, attempts, queue, conditions] = await Promise.all([
-    metrics.ledgers(webhooks.map(({ id }) => id)),
+  const ids = webhooks.map(({ id }) => id)
+  const [ledgers, lost, attempts, queue, conditions] = await Promise.all([
+    metrics.ledgers(ids),
+    losses.of(ids),
     metrics.attempts(),
     metrics.queue(),
     health.all(),
@@ -48,6 +51,12 @@ export async function measureDeliveries(
       samples: ledgers.flatMap(({ webhook, counts }) =>
         ends.map((state) => ({ labels: { webhook, outcome: state }, value: counts[state] })),
       ),
+    },
+    {
+      name: 'relay_webhook_lost_events_total',
+      type: 'counter',
+      help: 'Events that the log dropped before the filter of a webhook saw them.',
+      samples: ids.map((webhook) => ({ labels: { webhook }, value: lost.get(webhook)?.events ?? 0 })),
     },
     {
       name: 'relay_webhook_pending',

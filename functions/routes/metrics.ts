@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { RelayError } from '../../shared/errors.ts'
 import { createHealthStore } from '../../shared/webhook/health.ts'
+import { createLossReader } from '../../shared/webhook/loss.ts'
 import { createDeliveryMetrics } from '../../shared/webhook/metrics.ts'
 import { createWebhookStore } from '../../shared/webhook/store.ts'
 import { requireAction } from '../auth/guard.ts'
@@ -36,6 +37,7 @@ export function mountMetrics(app: OpenAPIHono<AppEnv>, services: Services): void
   const deps = {
     store: createWebhookStore(redis, keys),
     health: createHealthStore(redis, keys),
+    losses: createLossReader(redis, keys),
     metrics: createDeliveryMetrics(redis, keys),
   }
   const requireEverything = async (c: Context<AppEnv>) => {

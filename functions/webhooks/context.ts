@@ -7,11 +7,13 @@ import type { WatchedResource } from '../../shared/resource.ts'
 import type { AddressPolicy } from '../../shared/webhook/address.ts'
 import { createHealthStore, type HealthStore } from '../../shared/webhook/health.ts'
 import { createLedger, type Ledger } from '../../shared/webhook/ledger.ts'
+import { createLossReader, type LossReader } from '../../shared/webhook/loss.ts'
 import { createSecretBox, type SecretBox } from '../../shared/webhook/secret.ts'
 import { createWebhookStore, type WebhookStore } from '../../shared/webhook/store.ts'
 import { createTaskStore, type TaskStore } from '../../shared/webhook/task.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import { requireWatched } from '../resources.ts'
+import { viewWebhook } from './view.ts'
 
 export interface WebhookRouteDeps {
   redis: RedisClient
@@ -35,28 +37,35 @@ export interface WebhookContext {
   store: WebhookStore
   ledger: Ledger
   health: HealthStore
+  losses: LossReader
   tasks: TaskStore
   now(): Date
   /** @throws RelayError `invalid` for a filter that is none, or asks for what is not watched. */
   readFilter(input: Record<string, unknown>): Filter
   /** @throws RelayError `not_found`. */
   find(id: string): Promise<Webhook>
+  /** What its owner may see of it, and how it does. */
+  view(webhook: Webhook): ReturnType<typeof viewWebhook>
 }
 
 /** Creates it; nothing is read before the first request. */
 export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
   const { redis, keys, policy, resources, now = () => new Date() } = deps
   const store = createWebhookStore(redis, keys)
+  const reader = createLogReader(redis, keys)
+  const health = createHealthStore(redis, keys)
+  const losses = createLossReader(redis, keys)
   return {
     redis,
     keys,
     policy,
     resources,
     box: createSecretBox(deps.encryptionKey),
-    reader: createLogReader(redis, keys),
+    reader,
     store,
     ledger: createLedger(redis, keys),
-    health: createHealthStore(redis, keys),
+    health,
+    losses,
     tasks: createTaskStore(redis, keys),
     now,
     readFilter(input) {
@@ -68,6 +77,11 @@ export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
       const found = await store.get(id)
       if (found === undefined) throw missing(id)
       return found
+    },
+    async view(webhook) {
+      const { id } = webhook
+      const [conditions, lost] = await Promise.all([health.all(), losses.of([id])])
+      return viewWebhook(reader, webhook, { health: conditions.get(id), loss: lost.get(id) })
     },
   }
 }

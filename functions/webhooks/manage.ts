@@ -74,7 +74,7 @@ const removeRoute = createRoute({
 
 /** Lists, changes and removes webhooks. */
 export function mountManagement(app: OpenAPIHono, context: WebhookContext): void {
-  const { policy, reader, store, health, box, now } = context
+  const { policy, reader, store, health, losses, box, now } = context
 
   app.openapi(listRoute, async (c) => {
     const { limit, continue: after = '' } = c.req.valid('query')
@@ -83,8 +83,13 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     // Set by the guard where callers are known: each sees their own.
     const owner = (c as Context as Context<AppEnv>).get('owner')
     const rest = all.filter(({ id, owner: of }) => id > after && (owner === undefined || of?.tenant === owner.tenant))
-    const page = rest.slice(0, limit).map((webhook) => viewWebhook(reader, webhook, conditions.get(webhook.id)))
-    const items = await Promise.all(page)
+    const page = rest.slice(0, limit)
+    const lost = await losses.of(page.map(({ id }) => id))
+    const items = await Promise.all(
+      page.map((webhook) => {
+        return viewWebhook(reader, webhook, { health: conditions.get(webhook.id), loss: lost.get(webhook.id) })
+      }),
+    )
     const last = items.at(-1)
     const next = last !== undefined && rest.length > limit ? { next: last.id } : {}
     return c.json({ items, cursor, ...next }, 200)
@@ -92,9 +97,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
 
   app.openapi(getRoute, async (c) => {
     const webhook = await context.find(c.req.valid('param').id)
-    return c.json(await viewWebhook(reader, webhook, (await health.all()).get(webhook.id)), 200, {
-      etag: tagOf(webhook),
-    })
+    return c.json(await context.view(webhook), 200, { etag: tagOf(webhook) })
   })
 
   app.openapi(changeRoute, async (c) => {
@@ -129,7 +132,7 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
     })
     if (changed === undefined) throw missing(id)
     if (input.enabled === true) await health.recover(id)
-    return c.json(await viewWebhook(reader, changed, (await health.all()).get(id)), 200, { etag: tagOf(changed) })
+    return c.json(await context.view(changed), 200, { etag: tagOf(changed) })
   })
 
   app.openapi(removeRoute, async (c) => {

@@ -172,6 +172,19 @@ const webhookFields = {
     .string()
     .optional()
     .openapi({ format: 'date-time', description: 'It asked to be left alone, by 429, 502, 503 or 504.' }),
+  lost: z
+    .object({
+      events: z.int().openapi({ description: 'How many events of the log, whether or not they pass the filter.' }),
+      from: z.string().openapi({ description: 'Cursor: they came after this one …' }),
+      to: z.string().openapi({ description: '… up to this one; what was seen in between is not counted.' }),
+      since: z.string().openapi({ format: 'date-time', description: 'When it was noticed first.' }),
+      latest: z.string().openapi({ format: 'date-time', description: 'When it was noticed last.' }),
+    })
+    .optional()
+    .openapi({
+      description:
+        'What the log dropped before this webhook came to it, of all times: it was too far behind what is kept. An event `relay.endpoint.overtaken` tells of it.',
+    }),
   createdAt: z.string().openapi({ format: 'date-time' }),
   start: z.string().openapi({ description: 'Cursor: events after it are sent.' }),
   startsWithState: z.literal(true).optional().openapi({ description: 'The current objects come before them.' }),
@@ -238,7 +251,9 @@ export const rehearsal = z
     start: webhookFields.start,
     history: z.object({
       since: z.string().openapi({ format: 'date-time', description: 'The beginning of what was looked at.' }),
-      looked: z.int().openapi({ description: 'How many events were looked at.' }),
+      looked: z.int().openapi({
+        description: 'How many events were looked at, of the resources and the namespaces that the filter names.',
+      }),
       matched: z.int().openapi({ description: 'How many of them would have been sent.' }),
       isComplete: z.boolean().openapi({ description: 'False when there was more than one request looks at.' }),
       latest: z.array(event).openapi({ description: 'The newest of them.' }),

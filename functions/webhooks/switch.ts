@@ -3,7 +3,7 @@ import { switchWebhook } from '../../shared/webhook/webhook.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
 import { enabledWebhook, webhookParams, webhook as webhookSchema } from './schemas.ts'
-import { toTime, viewWebhook } from './view.ts'
+import { toTime } from './view.ts'
 
 const tags = ['webhooks']
 const json = <Schema>(schema: Schema) => ({ content: { 'application/json': { schema } } })
@@ -32,7 +32,7 @@ const disableRoute = createRoute({
 })
 
 /** Turns webhooks on and off. */
-export function mountSwitches(app: OpenAPIHono, { reader, store, ledger, health, now }: WebhookContext): void {
+export function mountSwitches(app: OpenAPIHono, { store, ledger, health, now, view }: WebhookContext): void {
   app.openapi(enableRoute, async (c) => {
     const { id } = c.req.valid('param')
     const failingSince = (await health.all()).get(id)?.failingSince
@@ -49,7 +49,7 @@ export function mountSwitches(app: OpenAPIHono, { reader, store, ledger, health,
     )
     const recoverable = Number.isFinite(since) ? await ledger.countFailed(id, since) : 0
     const recover = { recoverable, ...(recoverable === 0 ? {} : { recoverSince: toTime(since) }) }
-    return c.json({ ...(await viewWebhook(reader, changed)), ...recover }, 200)
+    return c.json({ ...(await view(changed)), ...recover }, 200)
   })
 
   app.openapi(disableRoute, async (c) => {
@@ -58,6 +58,6 @@ export function mountSwitches(app: OpenAPIHono, { reader, store, ledger, health,
       current.enabled ? switchWebhook(current, false, { at: now().getTime() }) : current,
     )
     if (changed === undefined) throw missing(id)
-    return c.json(await viewWebhook(reader, changed), 200)
+    return c.json(await view(changed), 200)
   })
 }

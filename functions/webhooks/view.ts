@@ -2,14 +2,15 @@ import type { LogReader } from '../../shared/log/reader.ts'
 import { parsePosition } from '../../shared/position.ts'
 import type { Attempt } from '../../shared/webhook/delivery.ts'
 import type { Health, ListedDelivery } from '../../shared/webhook/ledger.ts'
+import type { Loss } from '../../shared/webhook/loss.ts'
 import type { Task, TaskProgress } from '../../shared/webhook/task.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 
 /** What anybody may see of a webhook: neither its secrets nor what it sends in headers. */
 export async function viewWebhook(
-  reader: Pick<LogReader, 'toCursor'>,
+  reader: Pick<LogReader, 'toCursor' | 'bounds'>,
   { secrets: _, owner: __, headers, schedule, state, start, ...rest }: Webhook,
-  health: Health = {},
+  { health = {}, loss }: { health?: Health | undefined; loss?: Loss | undefined } = {},
 ) {
   const { failingSince, pausedUntil } = health
   return {
@@ -20,7 +21,14 @@ export async function viewWebhook(
     ...(headers === undefined ? {} : { headers: Object.keys(headers) }),
     ...(failingSince === undefined ? {} : { failingSince: toTime(failingSince) }),
     ...(pausedUntil === undefined ? {} : { pausedUntil: toTime(pausedUntil) }),
+    ...(loss === undefined ? {} : { lost: await viewLoss(reader, loss) }),
   }
+}
+
+async function viewLoss(reader: Pick<LogReader, 'bounds'>, { events, from, to, since, latest }: Loss) {
+  const { epoch, seal } = await reader.bounds()
+  const place = (seq: number) => seal.toCursor({ epoch, seq })
+  return { events, from: place(from), to: place(to), since: toTime(since), latest: toTime(latest) }
 }
 
 /** A delivery with its attempts. */

@@ -7,7 +7,7 @@ export interface WebhookKeys {
   webhooks: string
   /** Counter: grows with every change of a record. */
   version: string
-  /** Hash: the dispatcher's lease (`owner`, `until`, `fence`), its `position`, and `at:<webhook id>`. */
+  /** Hash: the dispatcher's lease (`owner`, `until`, `fence`), its `position`, and per webhook `at:<id>`, `changed:<id>`, `told:<id>`, `lost:<id>`. */
   dispatch: string
   /** Hash: job id to job, for jobs that are decided and perhaps not yet in the queue. */
   outbox: string

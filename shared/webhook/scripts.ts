@@ -24,7 +24,7 @@ return 1
 export const removeScript = /* @__PURE__ */ createScript(`
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('INCR', KEYS[2])
-redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1], 'told:' .. ARGV[1])
+redis.call('HDEL', KEYS[3], 'at:' .. ARGV[1], 'changed:' .. ARGV[1], 'said:' .. ARGV[1], 'told:' .. ARGV[1], 'lost:' .. ARGV[1])
 redis.call('HDEL', KEYS[4], 'since:' .. ARGV[1], 'until:' .. ARGV[1], 'pauses:' .. ARGV[1])
 local waiting = redis.call('ZCARD', KEYS[6])
 if waiting > 0 then redis.call('HINCRBY', KEYS[5], 'skipped', waiting) end

@@ -6,6 +6,7 @@ import { createStateReader } from '../../shared/state.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
 import { formatSnapshot, parseSnapshot, snapshotField } from '../../shared/webhook/snapshot.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
+import type { Losses } from './losses.ts'
 import { matchEntries, type Subscriber } from './match.ts'
 import { followingOf } from './place.ts'
 import type { Step } from './progress.ts'
@@ -17,6 +18,7 @@ export interface CatchUpDeps {
   dispatcher: DispatcherDeps
   reader: LogReader
   roster: Roster
+  losses: Losses
   /** Per webhook, what the dispatcher's hash holds; kept up to date. */
   followers: Map<string, string>
   inTurn: Turn
@@ -43,8 +45,8 @@ const pause = 200
  * turned off or the lead ends; whoever takes it up again goes on from what is stored.
  */
 export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<void> {
-  const { dispatcher, reader, roster, followers, inTurn, signal, accept } = deps
-  const { redis, keys, log, cluster, now } = dispatcher
+  const { dispatcher, reader, roster, losses, followers, inTurn, signal, accept } = deps
+  const { redis, keys, cluster, now } = dispatcher
   const state = createStateReader(redis, keys)
   const ledger = (id: string) => createWebhookKeys(keys).ledger(id)
   const rest = () => sleep(pause, undefined, { signal }).catch(() => undefined)
@@ -56,11 +58,11 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
     const page = await readSnapshot({ state, cluster, now: now() }, subscriber, before)
     const { jobs, changed, told, until, next, isAnew } = page
     const to = next === undefined ? formatPosition(subscriber.start) : formatSnapshot(next)
-    const note = { field: snapshotField(id), value: `${told} ${until}` }
+    const notes = [{ field: snapshotField(id), value: `${told} ${until}` }]
     // Once all is told, another filter would come too late to tell the rest of what it lets through.
     const last = next === undefined && subscriber.snapshot !== undefined ? { record: subscriber.snapshot.record } : {}
     const anew = isAnew ? { isTold: true } : {}
-    await accept({ of: { webhook: id }, from: stored, to, jobs, admitted: [], note, told: changed, ...anew, ...last })
+    await accept({ of: { webhook: id }, from: stored, to, jobs, admitted: [], notes, told: changed, ...anew, ...last })
     followers.set(id, to)
   }
   const isTelling = (id: string, { snapshot }: Subscriber) => {
@@ -74,10 +76,6 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
     const stored = toRecord(await redis.call('HGETALL', ledger(id).told))
     for (const [object, seq] of Object.entries(stored)) told.set(object, Number(seq))
     return told
-  }
-  const tellLoss = (id: string, seq: number, oldest: number) => {
-    const lost = oldest - 1 - seq
-    if (lost > 0) log.warn({ webhook: id, lost }, 'a webhook that catches up was overtaken by retention')
   }
   /** Runs `work` in turns for as long as it answers that there is more. False: the webhook, or the lead, is gone. */
   const repeat = async (id: string, work: (subscriber: Subscriber) => Promise<'more' | 'wait' | 'done'>) => {
@@ -100,6 +98,8 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
     })
     if (!isTold) return
     let at: Position | undefined
+    /** The last entry that was looked at, or that was lost before. */
+    let seen = 0
     let told: ReadonlyMap<string, number> | undefined
     let until = 0
     await repeat(id, async (subscriber) => {
@@ -108,7 +108,7 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
         const bounds = await reader.bounds()
         const stored = followers.get(id)
         at = placeOf(followingOf(stored, subscriber.start, position, bounds), position)
-        tellLoss(id, stored === undefined ? subscriber.start.seq : parsePosition(stored).seq, bounds.first)
+        seen = Math.min(at.seq, stored === undefined ? subscriber.start.seq : parsePosition(stored).seq)
       }
       if (told === undefined) {
         told = await readTold(id, subscriber)
@@ -117,19 +117,21 @@ export function createCatchUp(deps: CatchUpDeps): (webhook: string) => Promise<v
       const step = { of: { webhook: id }, from: followers.get(id), admitted: [] }
       if (at.seq >= position.seq) {
         if (at.seq < until) return 'wait'
-        await accept({ ...step, to: 'live', jobs: [], isTold: true })
+        const passing = await losses.pass(id, seen, at.seq, position)
+        await accept({ ...step, to: 'live', ...passing, isTold: true })
         followers.set(id, 'live')
         deps.join(id)
         return 'done'
       }
       const entries = (await reader.read(at.seq, pageSize)).filter(({ seq }) => seq <= position.seq)
       const oldest = entries[0]?.seq ?? position.seq + 1
-      tellLoss(id, at.seq, oldest)
+      const passing = await losses.pass(id, seen, oldest - 1, position)
       const reading = told.size === 0 ? subscriber : { ...subscriber, told }
       const { jobs, last } = matchEntries(position.epoch, entries, [reading], commitSize, now())
       at = { epoch: position.epoch, seq: Math.max(last, oldest - 1) }
+      seen = at.seq
       const to = formatPosition(at)
-      await accept({ ...step, to, jobs })
+      await accept({ ...step, to, jobs: [...passing.jobs, ...jobs], notes: passing.notes })
       followers.set(id, to)
       return 'more'
     })

@@ -5,6 +5,7 @@ import { createWebhookStore } from '../../shared/webhook/store.ts'
 import { createCatchUp } from './catch-up.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
 import { createErrands } from './errands.ts'
+import { createLosses } from './losses.ts'
 import { matchEntries, type PlannedJob, type Subscriber } from './match.ts'
 import { followingOf, placeIn } from './place.ts'
 import type { Lead, Progress, Step } from './progress.ts'
@@ -64,7 +65,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
       await progress.sent(await enqueue(page.map((job) => JSON.parse(job))))
     }
   }
-  const moveTo = async (to: Position, step: { jobs: readonly PlannedJob[]; lost?: string }) => {
+  const moveTo = async (to: Position, step: Pick<Step, 'jobs' | 'lost' | 'notes'>) => {
     const cursor = formatPosition(to)
     await accept({ of: 'main', from: stored, to: cursor, admitted: [...admitted], ...step })
     for (const id of admitted) followers.set(id, 'live')
@@ -82,11 +83,13 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
   const listSubscribers = () => {
     subscribers = [...live].flatMap((id) => roster.get(id) ?? [])
   }
+  const fields = new Map(first.fields)
+  const losses = createLosses({ dispatcher: deps, reader, roster, fields })
   const errands = createErrands({
     dispatcher: deps,
     reader,
     roster,
-    fields: new Map(first.fields),
+    fields,
     inTurn,
     signal,
     position: () => position,
@@ -97,6 +100,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     dispatcher: deps,
     reader,
     roster,
+    losses,
     followers,
     inTurn,
     signal,
@@ -108,8 +112,8 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     },
   })
   /** Takes up webhooks and tasks that are new. Runs after the entries were read, so that a webhook sees all that comes after it. */
-  const refresh = async () => {
-    if (!(await roster.refresh())) return
+  const refresh = async (isFirst = false) => {
+    if (!(await roster.refresh()) && !isFirst) return
     const bounds = await reader.bounds()
     for (const id of roster.ids()) {
       const subscriber = roster.get(id)
@@ -146,6 +150,13 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     if (jobs.length > 0) await enqueue(jobs)
   }
 
+  /** What was lost to the dispatcher was lost to all that follow it. */
+  const passAll = async (to: Position, lost: number) => {
+    await roster.refresh()
+    const affected = [...roster.ids()].filter((id) => followers.get(id) === 'live')
+    return Promise.all(affected.map((id) => losses.pass(id, to.seq - lost, to.seq, to)))
+  }
+
   const bounds = await reader.bounds()
   const place =
     stored === undefined
@@ -158,9 +169,12 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     const isMoved = stored !== undefined && parsePosition(stored).seq === position.seq
     const lost = stored === undefined || isMoved ? undefined : `${stored} to ${cursor}: ${place.lost} entries lost`
     if (lost !== undefined) log.error({ from: stored, to: cursor, lost: place.lost }, 'the log was reset')
-    await moveTo(position, { jobs: [], ...(lost === undefined ? {} : { lost }) })
+    const passings = place.lost === 0 ? [] : await passAll(position, place.lost)
+    const jobs = passings.flatMap((passing) => passing.jobs)
+    const notes = passings.flatMap((passing) => passing.notes)
+    await moveTo(position, { jobs, notes, ...(lost === undefined ? {} : { lost }) })
   }
-  await inTurn(refresh)
+  await inTurn(() => refresh(true))
 
   try {
     for await (const step of followLog(deps.tail, keys, position, { signal, block, limit: pageSize })) {

@@ -31,8 +31,9 @@ export type Following = 'live' | Position
  */
 export function followingOf(stored: string | undefined, start: Position, main: Position, bounds: Span): Following {
   if (stored === 'live') return 'live'
-  const { position } = placeIn(bounds, stored === undefined ? atMost(start, bounds) : parsePosition(stored))
-  return position.seq >= main.seq ? 'live' : position
+  const { position, lost } = placeIn(bounds, stored === undefined ? atMost(start, bounds) : parsePosition(stored))
+  // What was lost is accounted for on the way.
+  return position.seq >= main.seq && lost === 0 ? 'live' : position
 }
 
 /** A start that was given in a life of the log that ended may be ahead of what is left. */

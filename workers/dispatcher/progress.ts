@@ -33,8 +33,8 @@ export interface Step {
   admitted: readonly string[]
   /** History that was lost, for the record. */
   lost?: string
-  /** A field of the dispatcher's hash that changes with it. */
-  note?: { field: string; value: string }
+  /** Fields of the dispatcher's hash that change with it. */
+  notes?: readonly { field: string; value: string }[]
   /** Of a webhook: objects whose state was told, with the log entry that it included. */
   told?: readonly (readonly [object: string, seq: number])[]
   /** Of a webhook: what was told need not be remembered any more. */
@@ -89,7 +89,7 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
       if (step.record !== undefined) args.push('W', step.record)
       for (const id of step.admitted) args.push('L', id)
       if (step.lost !== undefined) args.push('R', step.lost)
-      if (step.note !== undefined) args.push('F', step.note.field, step.note.value)
+      for (const { field, value } of step.notes ?? []) args.push('F', field, value)
       const placeOf = (webhook: string) => {
         let place = places.get(webhook)
         if (place === undefined) {

@@ -67,7 +67,7 @@ function compile(text: string): Known {
     start: parsePosition(start),
     isOrdered: ordering !== 'none',
     ...(state === undefined ? {} : { snapshot: planSnapshot(text, state, filter) }),
-    ...(named === undefined || named.length === 0 ? {} : { wantsRelay: compilePattern(named) }),
+    ...(named === undefined || named.length === 0 ? {} : { wantsRelay: compilePattern(filter.type ?? []) }),
     ...(owner === undefined ? {} : { tenant: owner.tenant }),
   }
   return { text, subscriber }

@@ -9,6 +9,7 @@ export interface WebhookView {
   description?: string
   disabledReason?: string
   failingSince?: string
+  lost?: { events: number }
   [field: string]: unknown
 }
 

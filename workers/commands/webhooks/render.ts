@@ -1,10 +1,11 @@
 import type { DeliveryView, ExplanationView, Rehearsal, TaskView, WebhookView } from './client.ts'
 
 /** One line about a webhook. */
-export function renderWebhook({ id, url, enabled, disabledReason, failingSince, filter }: WebhookView): string {
+export function renderWebhook({ id, url, enabled, disabledReason, failingSince, lost, filter }: WebhookView): string {
   const off = disabledReason === undefined ? 'off' : `off (${disabledReason})`
   const state = !enabled ? off : failingSince === undefined ? 'on' : `failing since ${failingSince}`
-  return [id, state, url, renderFilter(filter)].join('  ')
+  const gap = lost === undefined ? [] : [`${lost.events} events lost to retention`]
+  return [id, state, ...gap, url, renderFilter(filter)].join('  ')
 }
 
 /** One line about a delivery: when, how it stands, how the last attempt went, which event. */
