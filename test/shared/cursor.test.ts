@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { expect, it, test } from 'vitest'
-import { createCursorKey, createCursorSeal, openCursor, readCursor } from '../../shared/cursor.ts'
+import {
+  createCursorKey,
+  createCursorSeal,
+  openCursor,
+  readCursor,
+  roomForMark,
+  sealSize,
+} from '../../shared/cursor.ts'
+import { listClauses, parseFilter } from '../../shared/filter/filter.ts'
 
 const epoch = fc.stringMatching(/^[0-9a-z]{10}$/)
 const seal = createCursorSeal('5a'.repeat(32))
@@ -50,6 +58,59 @@ test('a cursor that another log sealed is refused', () => {
   )
 })
 
+const clause = fc
+  .constantFrom('resource', 'namespace', 'name', 'phase', 'node', 'reason')
+  .map((name) => `["${name}","x"]`)
+const clauses = fc.uniqueArray(clause, { maxLength: 6 })
+const toBound = (seq: number, given: readonly string[]) => seal.toCursor({ epoch: log.epoch, seq }, seal.bond(given))
+
+it('goes on under the clauses that it was given under and more, and under no others', () => {
+  fc.assert(
+    fc.property(fc.nat(1_000), clauses, clauses, (seq, given, asked) => {
+      const cursor = toBound(seq, given)
+      const read = () => readCursor(cursor, log, 'from', asked)
+      if (given.every((one) => asked.includes(one))) expect(read()).toEqual({ epoch: log.epoch, seq })
+      else expect(read).toThrow(/^from: this cursor was given under another filter, .*; go on with that filter/)
+      // A place is a place, whoever saw what.
+      expect(readCursor(cursor, log)).toEqual({ epoch: log.epoch, seq })
+    }),
+  )
+})
+
+it('is bound to what the filter says, in whatever order and however often', () => {
+  const bound = (input: object) => toBound(7, listClauses(parseFilter(input as Record<string, unknown>)))
+  expect(bound({ phase: 'Failed,Running', resource: 'pods' })).toBe(
+    bound({ resource: ['pods', 'pods'], phase: ['Running', 'Failed'] }),
+  )
+  expect(bound({ phase: 'Failed' })).not.toBe(bound({ 'phase.to': 'Failed' }))
+  expect(bound({ where: 'data.name == "a"' })).not.toBe(bound({ where: 'data.name == "b"' }))
+  expect(bound({})).toBe(seal.toCursor({ epoch: log.epoch, seq: 7 }))
+})
+
+it('refuses a bound cursor with any character changed, or freed of its filter', () => {
+  const given = ['["name","x"]']
+  const cursor = toBound(4_711, given)
+  expect(() => readCursor(cursor.slice(0, -roomForMark.length), log)).toThrow('was not given by this relay')
+  for (let at = log.epoch.length; at < cursor.length; at++) {
+    for (const other of ['0', 'z', 'i']) {
+      const changed = cursor.slice(0, at) + other + cursor.slice(at + 1)
+      if (changed !== cursor) expect(() => readCursor(changed, log, 'from', given)).toThrow(/^from: /)
+    }
+  }
+})
+
+it('is written into bytes as it is into text', () => {
+  fc.assert(
+    fc.property(fc.nat(), clauses, (seq, given) => {
+      const plain = seal.toCursor({ epoch: log.epoch, seq })
+      const bytes = new TextEncoder().encode(`id: ${plain}${roomForMark}\n`)
+      seal.bond(given)?.write(bytes, 'id: '.length + plain.length - sealSize)
+      const expected = given.length === 0 ? plain + roomForMark : toBound(seq, given)
+      expect(new TextDecoder().decode(bytes)).toBe(`id: ${expected}\n`)
+    }),
+  )
+})
+
 it.each([
   '',
   'x',
@@ -63,6 +124,8 @@ it.each([
   'ABC-1-00000000',
   'abc-1-0000000',
   'abc-1-000000000',
+  'abc-1-0000000000000',
+  'abc-1-000000000000000',
   `abc-1-${'0'.repeat(100_000)}`,
 ])('refuses %j and names the field', (text) => {
   expect(() => readCursor(text, log, 'Last-Event-ID')).toThrow(/^Last-Event-ID: not a cursor/)
