@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Bench, Row } from './bench.ts'
+import { measureRegistration } from './edge/registration.ts'
 import { startOnWorkerd } from './edge/workerd.ts'
 import { type Contender, startRelay } from './fanout/contenders.ts'
 import { createEvent } from './fanout/feed.ts'
@@ -15,7 +16,8 @@ const stopped = 50
 /** The same functions in workerd, one Durable Object, beside Node. */
 export const edge: Bench = {
   name: 'edge',
-  describe: 'events to 1, 100 and 1,000 SSE subscribers through workerd and Node, and what stopped readers cost',
+  describe:
+    'events to 1, 100 and 1,000 SSE subscribers through workerd and Node, and what stopped readers cost; how soon a webhook takes effect',
   async *run({ seconds, only }) {
     for (const subscribers of [1, 100, 1_000]) {
       const known = new Map<string, number>()
@@ -33,6 +35,7 @@ export const edge: Bench = {
       const name = `${runtime}, 1,000, 5 % stopped`
       if (name.includes(only)) yield* stopSome(name, start, seconds)
     }
+    if ('webhook'.includes(only)) yield* measureRegistration()
   },
 }
 

@@ -53,7 +53,8 @@ async function bundle(folder: string): Promise<void> {
 
 function configure(port: number, redisUrl: string): string {
   const texts = { RELAY_CLUSTER: 'bench', RELAY_RESOURCES: 'pods', RELAY_AUTH: 'none', REDIS_URL: redisUrl }
-  const bindings = Object.entries({ ...texts, WEBHOOK_SECRET_KEY: 'k'.repeat(43), LOG_LEVEL: 'warn' })
+  const network = { WEBHOOK_ALLOW_CIDRS: '127.0.0.0/8', WEBHOOK_ALLOW_HTTP: 'true', WEBHOOK_SECRET_KEY: 'k'.repeat(43) }
+  const bindings = Object.entries({ ...texts, ...network, LOG_LEVEL: 'warn' })
     .map(([name, text]) => `    (name = "${name}", text = ${JSON.stringify(text)}),`)
     .join('\n')
   return `using Workerd = import "/workerd/workerd.capnp";
