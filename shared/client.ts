@@ -43,7 +43,7 @@ export interface SubscribeOptions {
   url: string | URL
   /** Clauses by name, as in the query of `/v1/events`. */
   filter?: Readonly<Record<string, string | readonly string[]>>
-  /** The `cursor` of the last message of an earlier subscription; wins over `from`. */
+  /** The `cursor` of the last message of an earlier subscription with this filter, or a wider one; wins over `from`. */
   cursor?: string
   /** Where to begin without a cursor: `now`, `start`, `state`, or a time in RFC 3339. */
   from?: string

@@ -35,7 +35,7 @@ export const labelSelector = z
 
 export const cursor = z.string().openapi({
   description:
-    'A place in the event log. Opaque, and sealed: one that the relay did not give is refused. Goes into `from` or `Last-Event-ID`.',
+    'A place in the event log. Opaque, and sealed: one that the relay did not give is refused, and so is one of another filter, unless that had only clauses which the present one has too. Goes into `from` or `Last-Event-ID`.',
   example: 'k3v9x0q2zt-5yc-7t0ehv2n',
 })
 
