@@ -10,7 +10,7 @@ import { eventHeaders, eventPage, eventQuery } from '../schemas/events.ts'
 import { type Selection, select } from '../selection.ts'
 import type { Services } from '../services.ts'
 import { findStart, requireKept, type Start, toCursor } from '../start.ts'
-import { type Format, ndjson, sse } from '../streams/frames.ts'
+import { ndjson, sse } from '../streams/frames.ts'
 import { openReading } from '../streams/open.ts'
 import { toReadable } from '../streams/readable.ts'
 
@@ -72,7 +72,7 @@ export function mountEvents(app: OpenAPIHono<AppEnv>, services: Services): void 
     const origin = from ?? (isStream ? 'now' : 'start')
     const start = await findStart(services.reader, origin, c.req.valid('header')['last-event-id'], clauses)
     c.header('relay-cursor', toCursor(start, clauses))
-    if (isStream) return answerStream(c, services, start, selection, format === 'stream' ? sse : ndjson)
+    if (isStream) return answerStream(c, services, start, selection, format === 'stream' ? 'sse' : 'ndjson')
     requireKept(start)
     const wish = { ...selection, caller, limit, wait }
     const page = await waitForPage(services, start, wish, c.req.raw.signal)
@@ -101,15 +101,16 @@ function answerStream(
   services: Services,
   start: Start,
   selection: Selection,
-  format: Format,
+  kind: 'sse' | 'ndjson',
 ): Response {
+  const format = { sse, ndjson }[kind]
   c.header('content-type', format.type)
   c.header('cache-control', 'no-store, no-transform')
   // nginx would otherwise hold events back until its buffer is full.
   c.header('x-accel-buffering', 'no')
   // The framework answers HEAD by GET and drops the body; a stream would stay open.
   if (c.req.raw.method === 'HEAD') return c.body(null)
-  const flow = openReading(services, { ...selection, caller: c.get('caller'), start, format })
+  const flow = openReading(services, { ...selection, caller: c.get('caller'), start, format, kind })
   // Straight to the socket where the runtime can: each reader then costs a third of the memory.
   if (c.env?.pour === undefined) return c.body(toReadable(flow, c.req.raw.signal))
   c.env.pour(flow)

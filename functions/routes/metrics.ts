@@ -11,6 +11,7 @@ import type { AppEnv } from '../deps.ts'
 import { measureDeliveries } from '../metrics/deliveries.ts'
 import { expositionType, type Family, writeExposition } from '../metrics/exposition.ts'
 import { measureFeeds } from '../metrics/feeds.ts'
+import { measureStreams } from '../metrics/streams.ts'
 import { describeProblems } from '../schemas/common.ts'
 import type { Services } from '../services.ts'
 import { readFeeds } from './health.ts'
@@ -59,14 +60,13 @@ export function mountMetrics(app: OpenAPIHono<AppEnv>, services: Services): void
       redis.call('XLEN', keys.log),
     ])
     const { first, last } = bounds
-    const { subscribers } = hub.stats()
     const families = [
       ...measureFeeds(feeds ?? {}, now),
       single('relay_log_events_total', 'counter', 'Events that were ever appended to the log.', last),
       single('relay_log_entries', 'gauge', 'Events that the log keeps.', Number(length)),
       single('relay_log_first_sequence', 'gauge', 'The number of the oldest event that is kept.', first),
       single('relay_dispatch_behind_events', 'gauge', 'Events that were not matched yet.', last - (dispatched ?? last)),
-      single('relay_streams', 'gauge', 'Open streams of this process.', subscribers),
+      ...measureStreams(hub.counts, hub.stats().subscribers),
       ...deliveries,
     ]
     return c.text(writeExposition(families), 200, { 'content-type': expositionType })

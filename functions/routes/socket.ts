@@ -42,7 +42,7 @@ export function mountSocket(app: OpenAPIHono<AppEnv>, services: Services, origin
     const selection = await select(services, caller, clauses)
     const start = await findStart(services.reader, from, undefined, selection.clauses)
     // Opened first: one that is not to be had is refused like any other request.
-    const flow = openReading(services, { ...selection, caller, start, format: ndjson })
+    const flow = openReading(services, { ...selection, caller, start, format: ndjson, kind: 'websocket' })
     return upgrade((link) =>
       serveSocket(services, link, { caller, start, flow }, (message) =>
         select(services, caller, readMessage(message), 'filter.'),

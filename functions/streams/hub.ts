@@ -6,6 +6,7 @@ import type { Position } from '../../shared/position.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import { type Batch, createBatch } from './batch.ts'
+import { createStreamCounts, type StreamCounts } from './counts.ts'
 import { createPages, type Pages } from './pages.ts'
 import { createRing } from './ring.ts'
 import { type Connection, runTail } from './tail.ts'
@@ -35,6 +36,7 @@ export interface HubStats {
 export interface Hub {
   readonly views: Views
   readonly pages: Pages
+  readonly counts: StreamCounts
   /**
    * Adds a subscriber; the answer takes it out again.
    * @throws RelayError `unavailable` when there are too many, or the process is shutting down.
@@ -152,6 +154,7 @@ export function createHub(deps: {
   return {
     views,
     pages: createPages(deps.reader),
+    counts: createStreamCounts(),
     join(subscriber) {
       if (isDraining) throw new RelayError('unavailable', 'The relay is shutting down.', { retryAfter: 1 })
       if (subscribers.size >= limits.maxStreams) {

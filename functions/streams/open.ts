@@ -2,6 +2,7 @@ import type { Caller } from '../auth/authenticator.ts'
 import type { Selection } from '../selection.ts'
 import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
+import { countFlow, type StreamKind } from './counts.ts'
 import type { Format } from './frames.ts'
 import { writePrelude } from './prelude.ts'
 import { readSnapshot } from './snapshot.ts'
@@ -12,6 +13,7 @@ export interface Reading extends Selection {
   readonly caller: Caller
   readonly start: Start
   readonly format: Format
+  readonly kind: StreamKind
 }
 
 /**
@@ -19,12 +21,12 @@ export interface Reading extends Selection {
  * @throws RelayError `unavailable` or `too_many` when there are too many.
  */
 export function openReading(services: Services, reading: Reading): Flow {
-  const { cluster, state, resources, now, sessions } = services
-  const { caller, filter, clauses, start, format } = reading
+  const { cluster, state, resources, now, sessions, hub } = services
+  const { caller, filter, clauses, start, format, kind } = reading
   const snapshot = start.withState
     ? readSnapshot({ state, cluster, resources, filter, format, start: start.position, now })
     : undefined
-  return openStream(services, {
+  const flow = openStream(services, {
     filter,
     clauses,
     format,
@@ -33,4 +35,5 @@ export function openReading(services: Services, reading: Reading): Flow {
     guard: (end) => sessions.open(caller, filter, end),
     ...(snapshot === undefined ? {} : { seen: snapshot.seen }),
   })
+  return countFlow(flow, hub.counts[kind])
 }

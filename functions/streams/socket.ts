@@ -75,7 +75,7 @@ export function serveSocket(
       const selection = await readSelection(message)
       if (isClosed) return
       // First the new one: when there is none to be had, the one before stays.
-      const opened = openReading(services, { ...selection, caller, start, format: ndjson })
+      const opened = openReading(services, { ...selection, caller, start, format: ndjson, kind: 'websocket' })
       flow.leave()
       flow = opened
       begin()

@@ -11,7 +11,7 @@ function openStalled(url: string): Promise<Socket> {
   return new Promise((resolve) => {
     const { port } = new URL(url)
     const socket = connect(Number(port), '127.0.0.1', () => {
-      socket.write('GET /v1/events HTTP/1.1\r\nHost: relay\r\nAccept: text/event-stream\r\n\r\n')
+      socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n')
       socket.pause()
       resolve(socket)
     })
@@ -40,6 +40,12 @@ test('cuts a reader that takes nothing, while others go on', async () => {
     Array.from({ length: count }, (_, i) => `n-${i}`),
   )
   expect(serving.lines).toContainEqual({ level: 'info', message: 'cut a reader that took nothing for too long' })
+  const metrics = await (await fetch(`${serving.url}/metrics`)).text()
+  expect(metrics).toContain('relay_streams_opened_total{kind="sse"} 2\n')
+  expect(metrics).toContain('relay_streams_cut_total{kind="sse",reason="slow"} 1\n')
+  expect(metrics).toContain('relay_streams_cut_total{kind="sse",reason="failed"} 0\n')
+  const [, sent] = /^relay_streams_sent_bytes_total\{kind="sse"\} (\d+)$/m.exec(metrics) ?? []
+  expect(Number(sent)).toBeGreaterThan(count * padding.length)
 })
 
 test('refuses more streams than it may have, and takes new ones when others left', async () => {

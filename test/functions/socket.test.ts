@@ -99,7 +99,7 @@ test('refuses before it upgrades', async () => {
 
 test('closes on frames that are none, and stays up', async () => {
   const { port } = new URL(serving.url)
-  const head = `GET /v1/events/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n`
+  const head = `GET /v1/events/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n`
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 200 }), async (bytes) => {
       const socket = connect(Number(port), '127.0.0.1')
@@ -138,4 +138,17 @@ test('takes tickets, and closes when the key is revoked', async () => {
   } finally {
     await own.stop()
   }
+})
+
+test('is counted by its kind, with all that it was sent', async () => {
+  const read = async (name: string) => {
+    const metrics = await (await fetch(`${serving.url}/metrics`)).text()
+    return Number(new RegExp(`^${name}\\{kind="websocket"\\} (\\d+)$`, 'm').exec(metrics)?.[1])
+  }
+  const before = [await read('relay_streams_opened_total'), await read('relay_streams_sent_bytes_total')] as const
+  const { socket, count } = await open(serving.url, '')
+  await until(() => count('ready') === 1)
+  expect(await read('relay_streams_opened_total')).toBe(before[0] + 1)
+  expect(await read('relay_streams_sent_bytes_total')).toBeGreaterThan(before[1])
+  socket.close()
 })
