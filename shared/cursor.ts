@@ -93,7 +93,7 @@ export function createCursorSeal(key: string): CursorSeal {
 
 /** @param mask of as many characters as a seal. */
 function createBond(mask: string, mark: string): Bond {
-  const bits = Array.from(mask, (character) => alphabet.indexOf(character))
+  const bits = Uint8Array.from(mask, (character) => alphabet.indexOf(character))
   const tail = encoder.encode(mark)
   return {
     bind(cursor) {
@@ -105,7 +105,7 @@ function createBond(mask: string, mark: string): Bond {
       for (let i = 0; i < sealSize; i++) {
         bytes[at + i] = codes[(values[bytes[at + i] ?? 0] ?? 0) ^ (bits[i] ?? 0)] ?? 0
       }
-      for (let i = 0; i < markSize; i++) bytes[at + sealSize + i] = tail[i] ?? 0
+      bytes.set(tail, at + sealSize)
     },
   }
 }
