@@ -9,6 +9,7 @@ import { createStateReader } from '../shared/state.ts'
 import { createWebhookStore } from '../shared/webhook/store.ts'
 import { createAuthenticator } from './auth/choose.ts'
 import { createIdentifier, createIdentify, createNarrow, createStateGuard, loginCookie } from './auth/guard.ts'
+import { requireOwnHost } from './auth/host.ts'
 import { createLogins } from './auth/logins.ts'
 import { createSessions } from './auth/sessions.ts'
 import { createTickets } from './auth/tickets.ts'
@@ -102,7 +103,7 @@ export function createApp(deps: AppDeps): App {
   const hub = createHub({ connect, reader, keys, log, limits, onEntries })
   const state = createStateReader(redis, keys)
   const narrow = createNarrow(authenticator, resources)
-  const identify = createIdentify({ authenticator, tickets, logins, origins })
+  const identify = createIdentify({ authenticator, tickets, logins, origins, now })
   const isKnown = createIdentifier(identify)
   const read = { reader, state, hub, authenticator, narrow, sessions, tickets, logins }
   const services: Services = { cluster, resources, redis, keys, log, limits, now, ...read }
@@ -115,6 +116,7 @@ export function createApp(deps: AppDeps): App {
   app.use(catchOddities)
   app.use(protect)
   app.use(neverStore)
+  if (!authenticator.isNeeded) app.use(requireOwnHost(origins))
   if (origins.length > 0) app.use(cors(describeCors(origins)))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: answerMethodNotAllowed }))
   app.use(createBodyLimit(limits))
@@ -178,8 +180,8 @@ const protect = secureHeaders({
 function describeCors(origins: readonly string[]) {
   return {
     origin: [...origins],
-    allowHeaders: ['Authorization', 'Content-Type', 'If-Match', 'Last-Event-ID'],
-    exposeHeaders: ['ETag', 'Link', 'Relay-Cursor', 'Retry-After'],
+    allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match', 'Last-Event-ID'],
+    exposeHeaders: ['ETag', 'Link', 'Location', 'Relay-Cursor', 'Retry-After'],
     maxAge: 600,
   }
 }

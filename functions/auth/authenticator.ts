@@ -2,7 +2,7 @@ import { type Action, everything, type Grant } from '../../shared/access.ts'
 import { RelayError } from '../../shared/errors.ts'
 import type { Owner } from '../../shared/webhook/webhook.ts'
 
-/** Who makes a request. Plain data: a ticket carries it to another process. */
+/** Who makes a request. Plain data: a ticket carries it to another process, encrypted. */
 export interface Caller {
   /** Whose webhooks and tickets these are. */
   readonly tenant: string
@@ -29,13 +29,16 @@ export interface Authenticator {
   readonly isNeeded: boolean
   /** @throws RelayError `unauthorized`; `unavailable` when it cannot be found out. */
   identify(token: string | undefined): Promise<Caller>
-  /** What of a wish is granted, as of now. */
+  /**
+   * What of a wish is granted, as of now.
+   * @throws RelayError `unauthorized` when the credential no longer holds; `unavailable` when it cannot be found out.
+   */
   grant(caller: Caller, wish: Wish): Promise<readonly Grant[]>
   /** Whether the credential still holds; asked again and again while a stream lives. */
   isValid(caller: Caller): Promise<boolean>
   /** Moves on when credentials were taken back; looked at all the time while streams live. */
   version(): Promise<number>
-  /** The caller as a ticket may store it: without the credential itself. */
+  /** The caller as a webhook may store it: without the credential itself. */
   detach(caller: Caller): Caller
   /** The caller that a webhook is of, as of now and without a credential; undefined: nobody any more. */
   recall(owner: Owner): Promise<Caller | undefined>

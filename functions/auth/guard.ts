@@ -26,14 +26,21 @@ export function createIdentify(deps: {
   tickets: Tickets
   logins: Logins
   origins: readonly string[]
+  now: () => Date
 }): Identify {
-  const { authenticator, tickets, logins, origins } = deps
+  const { authenticator, tickets, logins, origins, now } = deps
+  /** What a ticket was given for may have ended since. */
+  const isStillGood = async (holder: Caller) => {
+    if ((holder.expiresAt ?? Number.POSITIVE_INFINITY) <= now().getTime()) return false
+    const ended = await logins.findEnded(holder.login === undefined ? [] : [holder.login])
+    return ended.length === 0 && (await authenticator.isValid(holder))
+  }
   return async (c) => {
     if (!authenticator.isNeeded) return authenticator.identify(undefined)
     const ticket = isStream(c) ? c.req.query('ticket') : undefined
     if (ticket !== undefined) {
       const holder = await tickets.redeem(ticket)
-      if (holder === undefined) throw unauthorized()
+      if (holder === undefined || !(await isStillGood(holder))) throw unauthorized()
       return holder
     }
     const token = readBearer(c)
@@ -80,9 +87,10 @@ export type Narrow = (caller: Caller, filter: Filter) => Promise<Filter>
 
 /** @throws RelayError `forbidden`, from the answer. */
 export function createNarrow(authenticator: Authenticator, watched: readonly WatchedResource[]): Narrow {
-  const names = [...new Set(watched.map(({ resource }) => resource))]
   return async (caller, filter) => {
     if (!authenticator.isNeeded) return filter
+    // Anew each time: a short name turns into the plural when the server was asked.
+    const names = [...new Set(watched.map(({ resource }) => resource))]
     return narrowFilter(filter, await authenticator.grant(caller, filter), names)
   }
 }

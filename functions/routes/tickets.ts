@@ -25,10 +25,10 @@ const route = createRoute({
 })
 
 /** `POST /v1/tickets`: so that no credential ever has to be in a URL. */
-export function mountTickets(app: OpenAPIHono<AppEnv>, { authenticator, tickets }: Services): void {
+export function mountTickets(app: OpenAPIHono<AppEnv>, { tickets }: Services): void {
   app.openapi(route, async (c) => {
     const caller = c.get('caller')
     requireAction(caller, 'read')
-    return c.json({ ticket: await tickets.issue(authenticator.detach(caller)), expiresInSeconds: ticketSeconds }, 201)
+    return c.json({ ticket: await tickets.issue(caller), expiresInSeconds: ticketSeconds }, 201)
   })
 }

@@ -18,7 +18,7 @@ interface Answer {
 
 /** Sends bytes as they are: what HTTP libraries would never let through is what is wanted here. */
 function send(path: string, headers = ''): Promise<Answer> {
-  const head = `GET ${path} HTTP/1.1\r\nHost: relay\r\nAccept: application/json\r\nConnection: close\r\n${headers}\r\n`
+  const head = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nConnection: close\r\n${headers}\r\n`
   return new Promise((resolve, reject) => {
     const socket = connect(Number(new URL(serving.url).port), '127.0.0.1', () => socket.write(head, 'latin1'))
     let text = ''

@@ -23,7 +23,7 @@ function dial(path: string, headers: string): { socket: Socket; text: () => stri
   })
   socket.on('error', () => undefined)
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: relay\r\n${headers}\r\n`)
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`)
   return { socket, text: () => text, closed }
 }
 

@@ -14,7 +14,7 @@ afterEach(async () => {
 const client = `
 const { connect } = require('node:net')
 const socket = connect(process.argv[1], '127.0.0.1', () => {
-  socket.write('GET /v1/events HTTP/1.0\\r\\nHost: relay\\r\\nAccept: text/event-stream\\r\\n\\r\\n')
+  socket.write('GET /v1/events HTTP/1.0\\r\\nHost: localhost\\r\\nAccept: text/event-stream\\r\\n\\r\\n')
   socket.pipe(process.stdout)
 })
 socket.on('error', () => process.exit())
