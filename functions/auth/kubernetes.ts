@@ -37,51 +37,56 @@ export function createKubernetesAuthenticator(
   const decisions = createAnswers<boolean>(now, report)
   const turns = createTurns(maxOpen)
 
-  const identify = (token: string, hash: string) =>
-    users.get(hash, () => {
+  const identify = async (token: string) =>
+    users.get(await hashText(token), () => {
       if (users.open() >= maxOpen) throw unavailable('Too many new tokens are to be checked at the moment.')
       return reviewer.identify(token)
     })
-  const isAllowed = async (user: ClusterUser, { group, resource }: WatchedResource, namespace: string) => {
+  /** The user of a caller as of now: groups may have changed. Tokens that were good are never refused for others' sake. */
+  const identifyAgain = async ({ token, user }: Proof) =>
+    token === undefined ? user : users.get(await hashText(token), () => turns(() => reviewer.identify(token)))
+  const isAllowed = async (user: ClusterUser, { group, version, resource }: WatchedResource, namespace: string) => {
+    // Until it is known of which group it is, it is for who may see it in any.
+    const asked = version === '' ? '*' : group
     const ask = (verb: string) =>
-      decisions.get(JSON.stringify([user, verb, group, resource, namespace]), () =>
-        turns(() => within(patience, reviewer.isAllowed(user, verb, group, resource, namespace))),
+      decisions.get(JSON.stringify([user, verb, asked, resource, namespace]), () =>
+        turns(() => within(patience, reviewer.isAllowed(user, verb, asked, resource, namespace))),
       )
     return (await Promise.all([ask('list'), ask('watch')])).every(Boolean)
   }
+  /** Filters know resources by their plural: of those of several groups, one sees all or none. */
+  const areAllowed = async (user: ClusterUser, resources: readonly WatchedResource[], namespace: string) =>
+    (await Promise.all(resources.map((resource) => isAllowed(user, resource, namespace)))).every(Boolean)
 
   return {
     isNeeded: true,
     async identify(token) {
       if (token === undefined) throw unauthorized()
-      const user = await identify(token, await hashText(token))
+      const user = await identify(token)
       if (user === undefined) throw unauthorized()
       const expiresAt = readExpiry(token)
       const caller: Caller = { tenant: user.username, actions: ['read', 'webhooks'], proof: { token, user } }
       return expiresAt === undefined ? caller : { ...caller, expiresAt }
     },
     async grant(caller, wish) {
-      const { user } = readProof(caller)
+      const user = await identifyAgain(readProof(caller))
+      if (user === undefined) throw unauthorized()
       const wanted = compilePattern(wish.resource ?? [])
       const namespaces = listExact(wish.namespace) ?? []
-      const found = watched
-        .filter(({ resource }) => wanted.test(resource))
-        .map(async (resource): Promise<Grant[]> => {
-          const grant = (namespace: string) => ({ resources: [resource.resource], namespaces: [namespace] })
-          if (await isAllowed(user, resource, '')) return [grant('*')]
-          const allowed = await Promise.all(namespaces.map((namespace) => isAllowed(user, resource, namespace)))
+      const kinds = Map.groupBy(watched, ({ resource }) => resource)
+      const found = [...kinds]
+        .filter(([plural]) => wanted.test(plural))
+        .map(async ([plural, resources]): Promise<Grant[]> => {
+          const grant = (namespace: string) => ({ resources: [plural], namespaces: [namespace] })
+          if (await areAllowed(user, resources, '')) return [grant('*')]
+          const allowed = await Promise.all(namespaces.map((namespace) => areAllowed(user, resources, namespace)))
           return namespaces.filter((_, i) => allowed[i]).map(grant)
         })
       const grants = (await Promise.all(found)).flat()
-      const isAll = found.length === watched.length && grants.every((grant) => grant.namespaces.includes('*'))
-      return isAll && grants.length === watched.length ? [everything] : grants
+      const isAll = grants.length === kinds.size && grants.every((grant) => grant.namespaces.includes('*'))
+      return isAll ? [everything] : grants
     },
-    async isValid(caller) {
-      const { token } = readProof(caller)
-      // Who came by a ticket is judged by what the user may still see.
-      if (token === undefined) return true
-      return (await identify(token, await hashText(token))) !== undefined
-    },
+    isValid: async (caller) => (await identifyAgain(readProof(caller))) !== undefined,
     version: async () => 0,
     detach(caller) {
       const { user } = readProof(caller)
@@ -128,7 +133,8 @@ function readExpiry(token: string): number | undefined {
   const part = token.split('.')[1]
   if (part === undefined || !/^[A-Za-z0-9_-]+$/.test(part)) return undefined
   try {
-    const { exp } = JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/'))) as { exp?: unknown }
+    const claims: unknown = JSON.parse(atob(part.replaceAll('-', '+').replaceAll('_', '/')))
+    const exp = typeof claims === 'object' && claims !== null && 'exp' in claims ? claims.exp : undefined
     return typeof exp === 'number' ? exp * 1000 : undefined
   } catch (error) {
     // Other authenticators of the cluster give out tokens of any shape.

@@ -4,6 +4,7 @@ import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import type { Authenticator, Caller, Wish } from './authenticator.ts'
 import type { Logins } from './logins.ts'
+import { createRepeats } from './repeats.ts'
 
 /** Watches over the credentials of open streams. */
 export interface Sessions {
@@ -23,11 +24,21 @@ interface Session {
   readonly end: (why: 'expired' | 'revoked') => void
 }
 
+/** Sessions about which the same is asked. */
+interface Group {
+  readonly sessions: Set<Session>
+  /** When it was last certain that they may go on, in ms since 1970. */
+  answeredAt: number
+  /** Whether they were asked about since they were opened: what was taken back just then was told to nobody. */
+  isReviewed: boolean
+}
+
 /** How often clocks are looked at, in ms; a stream outlives its credential by no more. */
 const tick = 500
-/** When a review is repeated, in ms: authorizers of a cluster hear of a change a little later than its watchers. */
-const repeats = [0, 500, 1_500, 3_000]
-/** How long streams go on when nobody can be asked, in ms. */
+/**
+ * How long streams go on when nobody can be asked, in ms. New requests are refused meanwhile; but if each short outage of an
+ * API server ended all streams, all clients would come back to it at once.
+ */
 const patience = 60_000
 
 /** Creates the sessions of one process; it runs no timer while there are none. */
@@ -42,13 +53,17 @@ export function createSessions(deps: {
 }): Sessions {
   const { authenticator, logins, limits, log, now, onReview } = deps
   /** By what is asked about them: a thousand streams of one page cost one question. */
-  const groups = new Map<string, { sessions: Set<Session>; answeredAt: number }>()
+  const groups = new Map<string, Group>()
   const counts = new Map<string, number>()
   let timer: ReturnType<typeof setInterval> | undefined
   let reviewedAt = 0
   let isLooking = false
   let version: number | undefined
-  const reviews = new Set<ReturnType<typeof setTimeout>>()
+  const repeats = createRepeats(() => {
+    authenticator.forget()
+    askAll()
+    onReview()
+  })
 
   const expire = () => {
     const time = now().getTime()
@@ -57,7 +72,8 @@ export function createSessions(deps: {
         if ((session.caller.expiresAt ?? Number.POSITIVE_INFINITY) <= time) session.end('expired')
       }
     }
-    if (time - reviewedAt >= limits.review) void askAll()
+    if (time - reviewedAt >= limits.review) askAll()
+    else for (const group of groups.values()) if (!group.isReviewed) void ask(group)
     if (!isLooking) void look()
   }
 
@@ -68,7 +84,7 @@ export function createSessions(deps: {
       const before = version
       version = await authenticator.version()
       if (before !== undefined && version !== before) {
-        void askAll()
+        askAll()
         onReview()
       }
       const open = [...groups.values()].flatMap((group) => [...group.sessions])
@@ -82,37 +98,39 @@ export function createSessions(deps: {
     }
   }
 
-  const askAll = async () => {
+  const askAll = () => {
     reviewedAt = now().getTime()
-    await Promise.all(
-      [...groups.values()].map(async (group) => {
-        const [session] = group.sessions
-        if (session === undefined) return
-        const time = now().getTime()
-        try {
-          const { caller, wish } = session
-          const isGood = (await authenticator.isValid(caller)) && (await isGranted(caller, wish))
-          if (isGood) group.answeredAt = time
-          else for (const { end } of group.sessions) end('revoked')
-        } catch (error) {
-          log.debug({ err: error }, 'a credential cannot be checked again')
-          if (time - group.answeredAt > patience) for (const { end } of group.sessions) end('revoked')
-        }
-      }),
-    )
+    for (const group of groups.values()) void ask(group)
+  }
+
+  const ask = async (group: Group) => {
+    const [session] = group.sessions
+    if (session === undefined) return
+    group.isReviewed = true
+    const time = now().getTime()
+    try {
+      const { caller, wish } = session
+      const isGood = (await authenticator.isValid(caller)) && (await isGranted(caller, wish))
+      if (isGood) group.answeredAt = time
+      else for (const { end } of group.sessions) end('revoked')
+    } catch (error) {
+      log.debug({ err: error }, 'a credential cannot be checked again')
+      if (time - group.answeredAt > patience) for (const { end } of group.sessions) end('revoked')
+    }
   }
 
   /** Everything that was granted still is. */
   const isGranted = async (caller: Caller, { resource = ['*'], namespace = ['*'] }: Wish) => {
     const grants = await authenticator.grant(caller, { resource, namespace })
-    return resource.every((name) => namespace.filter(isIncluded).every((item) => isCovered(grants, name, item)))
+    const included = namespace.filter((item) => !item.startsWith('!'))
+    // All namespaces but some are seen by who may see all.
+    const wanted = included.length === 0 ? ['*'] : included
+    return resource.every((name) => wanted.every((item) => isCovered(grants, name, item)))
   }
 
-  const stop = () => {
+  const rest = () => {
     clearInterval(timer)
     timer = undefined
-    for (const review of reviews) clearTimeout(review)
-    reviews.clear()
   }
 
   return {
@@ -125,7 +143,7 @@ export function createSessions(deps: {
       }
       counts.set(caller.tenant, count + 1)
       const key = JSON.stringify([caller, wish])
-      const group = groups.get(key) ?? { sessions: new Set<Session>(), answeredAt: now().getTime() }
+      const group = groups.get(key) ?? { sessions: new Set(), answeredAt: now().getTime(), isReviewed: false }
       groups.set(key, group)
       const session = { caller, wish, end }
       group.sessions.add(session)
@@ -133,27 +151,16 @@ export function createSessions(deps: {
       return () => {
         if (!group.sessions.delete(session)) return
         if (group.sessions.size === 0 && groups.get(key) === group) groups.delete(key)
-        const rest = (counts.get(caller.tenant) ?? 1) - 1
-        if (rest === 0) counts.delete(caller.tenant)
-        else counts.set(caller.tenant, rest)
-        if (groups.size === 0) stop()
+        const others = (counts.get(caller.tenant) ?? 1) - 1
+        if (others === 0) counts.delete(caller.tenant)
+        else counts.set(caller.tenant, others)
+        if (groups.size === 0) rest()
       }
     },
-    review() {
-      for (const delay of repeats) {
-        const review = setTimeout(() => {
-          reviews.delete(review)
-          authenticator.forget()
-          void askAll()
-          onReview()
-        }, delay)
-        reviews.add(review)
-      }
+    review: repeats.begin,
+    close() {
+      rest()
+      repeats.stop()
     },
-    close: stop,
   }
-}
-
-function isIncluded(item: string): boolean {
-  return !item.startsWith('!')
 }
