@@ -108,6 +108,12 @@ test('stops deliveries when their owner loses the right to see the events, says 
     expect((await ask(team.key, 'POST', `/${id}${path}`)).status, path).toBe(403)
   }
   expect((await ask(team.key, 'PATCH', `/${id}`, { enabled: true })).status).toBe(403)
+  // A filter that they may have is of no use where no filter is taken.
+  const allowed = { filter: { ...filter, namespace: ['team'] } }
+  const since = new Date(0).toISOString()
+  for (const path of ['/enable', '/test', '/rotate-secret', `/recover?since=${since}`]) {
+    expect((await ask(team.key, 'POST', `/${id}${path}`, allowed)).status, path).toBe(403)
+  }
   expect((await ask(team.key, 'POST', `/${id}/disable`)).status).toBe(200)
   const changed = { filter: { ...filter, namespace: ['team'] }, enabled: true }
   expect((await ask(team.key, 'PATCH', `/${id}`, changed)).body).toMatchObject({ enabled: true })
