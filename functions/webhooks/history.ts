@@ -12,6 +12,7 @@ const shown = 10
 export interface History {
   /** RFC 3339: the beginning of what was looked at. */
   since: string
+  /** How many events there were of the resources and the namespaces that the filter names: of others, its owner may not hear. */
   looked: number
   matched: number
   /** False: there was more than one request looks at. */
@@ -25,6 +26,11 @@ export interface History {
  * @param since ms since 1970.
  */
 export async function tryFilter(reader: LogReader, filter: Filter, since: number): Promise<History> {
+  const { resource, namespace } = filter
+  const isNamed = compileFilter({
+    ...(resource === undefined ? {} : { resource }),
+    ...(namespace === undefined ? {} : { namespace }),
+  })
   const match = compileFilter(filter)
   const { seq: begin } = await reader.seek(since)
   const { epoch, last, seal } = await reader.bounds()
@@ -35,10 +41,11 @@ export async function tryFilter(reader: LogReader, filter: Filter, since: number
   while (at < last) {
     const page = (await reader.read(at, pageSize)).filter(({ seq }) => seq <= last)
     at = page.at(-1)?.seq ?? last
-    looked += page.length
     for (const { seq, json } of page) {
       const event = JSON.parse(json) as RelayEvent
       oldest ??= event.time
+      if (isNamed(event) === undefined) continue
+      looked++
       const scope = match(event)
       if (scope === undefined) continue
       matched++
