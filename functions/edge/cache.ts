@@ -21,7 +21,8 @@ export async function answerFromCache(
   const { caller, ask, wait } = options
   const place = new URL(request.url)
   const key = new Request(
-    `https://cache.relay.invalid/${caller || 'public'}/${request.headers.get('origin') ?? ''}${place.pathname}${place.search}`,
+    // An origin of `..` is not to lead to the place of another caller.
+    `https://cache.relay.invalid/${caller || 'public'}/${encodeURIComponent(`o:${request.headers.get('origin') ?? ''}`)}${place.pathname}${place.search}`,
   )
   const refresh = async () => {
     // Without its conditions, so that there is a body to keep.

@@ -60,8 +60,8 @@ test('keys work from afar, and what is cached for one caller is for nobody else'
     return store.create({ tenant, grants, actions: ['read'], createdAt: new Date().toISOString() })
   }
   const [one, two] = [await make('one'), await make('two')]
-  const ask = async (key?: string) => {
-    const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  const ask = async (key?: string, more: Record<string, string> = {}) => {
+    const headers = { ...more, ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
     const response = await harness.fetch('https://relay.example.com/v1/pods', { headers })
     await response.text()
     return { status: response.status, from: response.headers.get('cache-status') ?? '' }
@@ -70,6 +70,12 @@ test('keys work from afar, and what is cached for one caller is for nobody else'
   expect((await ask(one.key)).from).toContain('hit')
   expect((await ask(two.key)).from).toContain('fwd=miss')
   expect((await ask()).status).toBe(401)
+  // An origin that leads out of the caller's own place leads to nobody else's.
+  for (const origin of ['..', '../..', '../../public', '%2e%2e', '?', '#']) {
+    expect((await ask(one.key, { origin })).status).toBe(200)
+    expect((await ask(two.key, { origin })).from, origin).toContain('fwd=miss')
+    expect((await ask(undefined, { origin })).status, origin).toBe(401)
+  }
   await store.revoke(one.record.id)
   await until(async () => (await ask(one.key)).status === 401)
 })
