@@ -33,6 +33,11 @@ export type ServeConfig = Pick<
 
 /** How long a start waits for Redis before it goes on without, in ms: the first request then finds it connected. */
 const patience = 1_000
+/**
+ * How many connections may wait to be taken; the kernel allows as many as `net.core.somaxconn`. Whoever finds no place asks
+ * again after 1, 2, 4, 8… s, together with all others: of thousands that come back at once, some would wait for a minute.
+ */
+const backlog = 16_384
 /** How often Redis is asked what names mean that only the watcher can find out, in ms; never where all are certain. */
 const settleMs = 1_000
 
@@ -164,7 +169,7 @@ function listen(server: ReturnType<typeof createAdaptorServer>, { host, port }: 
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === undefined ? error : new SetupError(explainListen(error.code, host, port)))
     })
-    server.listen(port, host, resolve)
+    server.listen({ port, host, backlog }, resolve)
   })
 }
 

@@ -5,10 +5,11 @@ import { edge } from './edge.ts'
 import { fanout } from './fanout.ts'
 import { ingest } from './ingest.ts'
 import { leases } from './leases.ts'
+import { storm } from './storm.ts'
 import { formatJson, formatRow, heading } from './table.ts'
 import { webhooks } from './webhooks.ts'
 
-const benches: readonly Bench[] = [ingest, leases, fanout, edge, webhooks]
+const benches: readonly Bench[] = [ingest, leases, fanout, storm, edge, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -3,6 +3,9 @@ import type { RelayEvent } from '../../../shared/event.ts'
 /** What stands before the time in every event that is sent. */
 export const sentAtMark = '"sentAt":'
 
+/** What stands before the number in the id of every event. */
+export const numberMark = '"id":"bench/6163c216-0000-4000-8000-'
+
 /** A small event, of about 420 bytes. */
 export function createEvent(number: number, namespace = 'shop'): string {
   const event: RelayEvent = {

@@ -14,13 +14,13 @@ function tell(port: number): void {
   process.send?.({ type: 'listening', port })
 }
 
-async function startRelay(redisUrl: string): Promise<void> {
+async function startRelay(redisUrl: string, port: number): Promise<void> {
   const ignore = () => undefined
   const log = { debug: ignore, info: ignore, warn: console.error, error: console.error } as unknown as Logger
   const config = {
     cluster: 'bench',
     host: '127.0.0.1',
-    port: 0,
+    port,
     resources: 'pods',
     data: '.relay',
     redisUrl,
@@ -84,7 +84,7 @@ process.on('message', (message: { type: string }) => {
 })
 process.on('disconnect', () => process.exit(0))
 
-const [kind = '', redisUrl = ''] = process.argv.slice(2)
-if (kind === 'relay') await startRelay(redisUrl)
+const [kind = '', redisUrl = '', port = '0'] = process.argv.slice(2)
+if (kind === 'relay') await startRelay(redisUrl, Number(port))
 else if (kind === 'hono-streamsse') startHono()
 else startBare()
