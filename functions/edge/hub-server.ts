@@ -14,11 +14,8 @@ import { readSettings } from './settings.ts'
 /** Set on the refusal of a hub that has as many subscribers as it may: another one may take this one. */
 export const fullHeader = 'relay-hub-full'
 
-/**
- * An object has 128 MB for everything. Its clock stands still while code runs, so that it cannot tell how long writes take:
- * on a busy log they wait long enough for 1,000 readers.
- */
-const hubLimits: Partial<Limits> = { maxStreams: 2_000, ring: 4 * 1024 * 1024, linger: 5_000, coalesce: 20 }
+/** An object has 128 MB for everything. */
+const hubLimits: Partial<Limits> = { maxStreams: 2_000, ring: 4 * 1024 * 1024, linger: 5_000 }
 /** How often Redis is asked what names mean that only the watcher can find out, in ms; never where all are certain. */
 const settleMs = 1_000
 

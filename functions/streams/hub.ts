@@ -7,6 +7,7 @@ import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
 import { type Batch, createBatch } from './batch.ts'
 import { createStreamCounts, type StreamCounts } from './counts.ts'
+import { createPace } from './pace.ts'
 import { createPages, type Pages } from './pages.ts'
 import { createRing } from './ring.ts'
 import { type Connection, runTail } from './tail.ts'
@@ -48,9 +49,6 @@ export interface Hub {
   drain(): Promise<void>
 }
 
-/** The longest that writes wait for more, however many readers there are, in ms. */
-const longestPause = 100
-
 /** Creates a hub at rest: it follows the log from the first subscriber on until some time after the last. */
 export function createHub(deps: {
   connect: () => Connection
@@ -68,8 +66,7 @@ export function createHub(deps: {
   let head: Position | undefined
   let waiting: LogEntry[] = []
   let seal: CursorSeal | undefined
-  let lastFlush = 0
-  let pause = limits.coalesce
+  const pace = createPace(limits.coalesce)
   let flushTimer: ReturnType<typeof setTimeout> | undefined
   let sweepTimer: ReturnType<typeof setInterval> | undefined
   let lingerTimer: ReturnType<typeof setTimeout> | undefined
@@ -85,12 +82,9 @@ export function createHub(deps: {
     waiting = []
     head = { epoch: head.epoch, seq: batch.to }
     ring.push(batch)
-    const begin = performance.now()
-    for (const subscriber of subscribers) subscriber.wake()
-    lastFlush = performance.now()
-    // Writing takes two thirds of the time at most: beyond that, waiting for more to write at once makes everybody's events
-    // sooner.
-    pause = Math.max(limits.coalesce, Math.min(longestPause, (lastFlush - begin) / 2))
+    pace.write(() => {
+      for (const subscriber of subscribers) subscriber.wake()
+    })
   }
 
   const start = () => {
@@ -130,7 +124,7 @@ export function createHub(deps: {
           }
           seal = step.seal
           waiting = waiting.length === 0 ? entries : waiting.concat(entries)
-          const rest = lastFlush + pause - performance.now()
+          const rest = pace.rest()
           if (rest <= 0) flush()
           else flushTimer ??= setTimeout(flush, rest)
         },
