@@ -4,9 +4,9 @@ import { compileFilter, type Matcher } from '../shared/filter/filter.ts'
 import type { Caller } from './auth/authenticator.ts'
 import type { Selection } from './selection.ts'
 import type { Services } from './services.ts'
-import { type Place, toCursor } from './start.ts'
 import type { Hub } from './streams/hub.ts'
 import type { Pages } from './streams/pages.ts'
+import { type Place, toCursor } from './streams/place.ts'
 
 /** How many entries one request looks at. */
 const scanLimit = 10_000

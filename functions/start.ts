@@ -1,14 +1,8 @@
-import { type CursorSeal, readCursor } from '../shared/cursor.ts'
+import { readCursor } from '../shared/cursor.ts'
 import { invalid, RelayError } from '../shared/errors.ts'
 import type { Bounds, LogReader } from '../shared/log/reader.ts'
 import type { Position } from '../shared/position.ts'
-import { findLoss, type Loss } from './streams/pages.ts'
-
-/** A place in the log, and what makes the cursor by which users know it. */
-export interface Place {
-  readonly position: Position
-  readonly seal: CursorSeal
-}
+import { findLoss, type Loss, type Place } from './streams/place.ts'
 
 /** Where reading begins. */
 export interface Start extends Place {
@@ -42,11 +36,6 @@ export async function findStart(
   if (from !== 'now' && from !== 'state') return startAt(reader, readCursor(from, bounds, 'from', clauses), bounds)
   const start = begin({ epoch: bounds.epoch, seq: bounds.last }, bounds)
   return from === 'now' ? start : { ...start, withState: true }
-}
-
-/** What a reader with these clauses comes back to a place by. */
-export function toCursor({ position, seal }: Place, clauses: readonly string[]): string {
-  return seal.toCursor(position, seal.bond(clauses))
 }
 
 /**

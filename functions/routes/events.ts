@@ -9,9 +9,10 @@ import { describeProblems } from '../schemas/common.ts'
 import { eventHeaders, eventPage, eventQuery } from '../schemas/events.ts'
 import { type Selection, select } from '../selection.ts'
 import type { Services } from '../services.ts'
-import { findStart, requireKept, type Start, toCursor } from '../start.ts'
+import { findStart, requireKept, type Start } from '../start.ts'
 import { ndjson, sse } from '../streams/frames.ts'
 import { openReading } from '../streams/open.ts'
+import { toCursor } from '../streams/place.ts'
 import { toReadable } from '../streams/readable.ts'
 
 const startHeader = {

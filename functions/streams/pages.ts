@@ -1,10 +1,7 @@
-import { type Bounds, type LogReader, resolvePosition } from '../../shared/log/reader.ts'
+import type { Bounds, LogReader } from '../../shared/log/reader.ts'
 import type { Position } from '../../shared/position.ts'
-import type { Place } from '../start.ts'
 import { type Batch, createBatch } from './batch.ts'
-
-/** Why a position cannot be read from: retention took what follows it, or it belongs to another life of the log. */
-export type Loss = 'trimmed' | 'replaced'
+import { findLoss, type Loss, type Place } from './place.ts'
 
 /** What the log holds after a position. */
 type PageAnswer =
@@ -62,10 +59,4 @@ export function createPages(reader: LogReader, { size = 128, keep = 16 } = {}): 
       return isMoved ? this.after({ epoch: bounds.epoch, seq: position.seq }) : { type: 'end' }
     },
   }
-}
-
-/** Says why a position cannot be read from; undefined when it can. */
-export function findLoss(position: Position, bounds: Bounds): Loss | undefined {
-  if (resolvePosition(position, bounds) !== undefined) return undefined
-  return resolvePosition(position, { ...bounds, first: 1 }) === undefined ? 'replaced' : 'trimmed'
 }

@@ -1,5 +1,6 @@
-import { type Start, toCursor } from '../start.ts'
+import type { Start } from '../start.ts'
 import { encodeText, type Format } from './frames.ts'
+import { toCursor } from './place.ts'
 import type { Snapshot } from './snapshot.ts'
 import { frameReset, type Prelude } from './subscription.ts'
 

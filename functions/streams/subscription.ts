@@ -3,11 +3,10 @@ import { RelayError } from '../../shared/errors.ts'
 import type { Filter } from '../../shared/filter/filter.ts'
 import type { Logger } from '../../shared/role.ts'
 import type { Limits } from '../limits.ts'
-import { type Place, toCursor } from '../start.ts'
 import type { Batch, BatchEvent } from './batch.ts'
 import { encodeText, type Format } from './frames.ts'
 import type { Hub } from './hub.ts'
-import type { Loss } from './pages.ts'
+import { type Loss, type Place, toCursor } from './place.ts'
 import { sleep } from './tail.ts'
 
 /** What a stream says before it is live. */
