@@ -1,9 +1,9 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js'
-import { serialize } from '@marcbachmann/cel-js/serialize'
 import { invalid, RelayError } from '../errors.ts'
 import type { RelayEvent } from '../event.ts'
 import { readPrevious } from './previous.ts'
 import { listChildren, macros, type Prepare, takeApart, type Variables } from './where-parts.ts'
+import { writeCel } from './where-text.ts'
 
 /** True for the events that an expression picks. */
 export type Where = (event: RelayEvent) => boolean
@@ -70,7 +70,7 @@ export function compileWhere(source: string, field = 'where'): Where {
 const prepare: Prepare = (node, locals) => {
   const environment = evaluated.clone()
   for (const name of locals) environment.registerVariable(name, 'dyn')
-  const run = environment.parse(serialize(node))
+  const run = environment.parse(writeCel(node))
   return (variables, mayFail) => (mayFail ? evaluate(() => run(variables)) : run(variables))
 }
 
