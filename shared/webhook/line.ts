@@ -2,9 +2,9 @@ import { type RelayEvent, resourceOf } from '../event.ts'
 import { parsePosition } from '../position.ts'
 import type { Delivery } from './delivery.ts'
 
-/** Names the object that an event is about. Holds no space: Kubernetes allows none in names. */
+/** Names the object that an event is about. Holds no white space: Kubernetes allows none in names. */
 export function lineOf(event: Pick<RelayEvent, 'source' | 'subject'>): string {
-  return `${resourceOf(event)}/${event.subject}`.replaceAll(' ', '_')
+  return `${resourceOf(event)}/${event.subject}`.replaceAll(/\s/g, '_')
 }
 
 /**

@@ -2,6 +2,7 @@ import type { Keys } from '../../shared/keys.ts'
 import { type RedisClient, toRecord } from '../../shared/redis.ts'
 import { jobId } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
+import { joinLines } from '../ledger/lines.ts'
 import type { PlannedJob } from './match.ts'
 import { acceptScript, leaseScript, yieldScript } from './scripts.ts'
 
@@ -105,8 +106,8 @@ export function createProgress(redis: RedisClient, clusterKeys: Keys): Progress 
         if (step.isTold) args.push('U', place)
       }
       for (const { job, deliveries } of step.jobs) {
-        args.push('J', placeOf(job.webhook), job.webhook, jobId(job), JSON.stringify(job), deliveries.length)
-        for (const { seq, id, record, place: inLine = '' } of deliveries) args.push(seq, id, record, inLine)
+        const lines = deliveries.flatMap(({ seq, id, record, place = '' }) => [seq, id, record, place])
+        args.push('J', placeOf(job.webhook), job.webhook, jobId(job), JSON.stringify(job), joinLines(lines))
       }
       return (await acceptScript.run(redis, touched, args)) as StepAnswer
     },

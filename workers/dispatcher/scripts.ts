@@ -1,4 +1,5 @@
 import { createScript } from '../../shared/redis.ts'
+import { splitLines } from '../ledger/lines.ts'
 
 /**
  * Takes or renews the dispatcher's lease. KEYS dispatch. ARGV owner, lease in ms.
@@ -35,10 +36,10 @@ return redis.call('HSET', KEYS[1], 'until', '0')
  *   W record (first of all: the webhook's must be this one) |
  *   L webhook (it follows the main position from here on) | R note (history was lost) | F field value |
  *   T told-key object seq (its state was told) | U told-key (what was told is no longer needed) |
- *   J first-key webhook job-id job count, and count times: seq delivery-id record place-in-line (empty: none)
+ *   J first-key webhook job-id job deliveries, in lines: seq, delivery-id, record, place-in-line (empty: none) of each
  * Answers \`ok\`, \`duplicate\`, \`fenced\` or \`conflict\`.
  */
-export const acceptScript = /* @__PURE__ */ createScript(`
+export const acceptScript = /* @__PURE__ */ createScript(`${splitLines}
 local state = redis.call('HMGET', KEYS[1], 'fence', ARGV[2])
 if state[1] ~= ARGV[1] then return 'fenced' end
 local follower = string.match(ARGV[2], '^at:(.+)$')
@@ -72,20 +73,32 @@ while ARGV[i] do
     redis.call('UNLINK', KEYS[tonumber(ARGV[i + 1])])
     i = i + 2
   else
-    local first, count = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5])
     if redis.call('HEXISTS', KEYS[3], ARGV[i + 2]) == 1 then
-      local accepted = 0
-      for n = i + 6, i + 2 + count * 4, 4 do
-        if redis.call('HSETNX', KEYS[first], ARGV[n + 1], ARGV[n + 2]) == 1 then
-          redis.call('ZADD', KEYS[first + 1], ARGV[n], ARGV[n + 1])
-          if ARGV[n + 3] ~= '' then redis.call('ZADD', KEYS[first + 3], 0, ARGV[n + 3]) end
-          accepted = accepted + 1
+      local first, fields, ids = tonumber(ARGV[i + 1]), splitLines(ARGV[i + 5]), {}
+      for n = 2, #fields, 4 do ids[#ids + 1] = fields[n] end
+      local stored = redis.call('HMGET', KEYS[first], unpack(ids))
+      local records, scored, places, accepted = {}, {}, {}, 0
+      for n, id in ipairs(ids) do
+        if not stored[n] then
+          records[#records + 1] = id
+          records[#records + 1] = fields[n * 4 - 1]
+          scored[#scored + 1] = fields[n * 4 - 3]
+          scored[#scored + 1] = id
+          if fields[n * 4] ~= '' then
+            places[#places + 1] = 0
+            places[#places + 1] = fields[n * 4]
+          end
         end
+      end
+      if #records > 0 then
+        accepted = redis.call('HSET', KEYS[first], unpack(records))
+        redis.call('ZADD', KEYS[first + 1], unpack(scored))
+        if #places > 0 then redis.call('ZADD', KEYS[first + 3], unpack(places)) end
       end
       redis.call('HINCRBY', KEYS[first + 2], 'accepted', accepted)
       redis.call('HSET', KEYS[2], ARGV[i + 3], ARGV[i + 4])
     end
-    i = i + 6 + count * 4
+    i = i + 6
   end
 end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])

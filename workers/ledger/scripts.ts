@@ -1,21 +1,23 @@
 import { createScript } from '../../shared/redis.ts'
+import { splitLines } from './lines.ts'
 
 /**
  * Reads all that some jobs need in one go, each event once. KEYS webhooks, health, log, then the records of each job's webhook.
- * ARGV how many jobs, per job: webhook, how many deliveries, their ids; then the numbers of the log entries that are wanted.
- * Answers per job the webhook's record, since when it fails, until when it is paused, and the records; then the events' JSON.
+ * ARGV how many jobs, per job: webhook, its deliveries' ids in lines; then the numbers of the log entries that are wanted.
+ * Answers per job the webhook's record, since when it fails, until when it is paused, and the records in lines (empty: none);
+ * then the events' JSON.
  */
-export const loadScript = /* @__PURE__ */ createScript(`
-local answer, i = {}, 2
-for n = 1, tonumber(ARGV[1]) do
-  local webhook, last = ARGV[i], i + 1 + tonumber(ARGV[i + 1])
+export const loadScript = /* @__PURE__ */ createScript(`${splitLines}
+local answer, count = {}, tonumber(ARGV[1])
+for n = 1, count do
+  local webhook, ids = ARGV[n * 2], splitLines(ARGV[n * 2 + 1])
   local health = redis.call('HMGET', KEYS[2], 'since:' .. webhook, 'until:' .. webhook)
-  local records = redis.call('HMGET', KEYS[3 + n], unpack(ARGV, i + 2, last))
-  answer[n] = {redis.call('HGET', KEYS[1], webhook), health[1], health[2], records}
-  i = last + 1
+  local records = redis.call('HMGET', KEYS[3 + n], unpack(ids))
+  for m = 1, #ids do records[m] = records[m] or '' end
+  answer[n] = {redis.call('HGET', KEYS[1], webhook), health[1], health[2], table.concat(records, '\\n')}
 end
 local events = {}
-for at = i, #ARGV do
+for at = count * 2 + 2, #ARGV do
   local place = ARGV[at] .. '-0'
   local entry = redis.call('XRANGE', KEYS[3], place, place)[1]
   events[#events + 1] = entry and entry[2][2] or false
@@ -29,32 +31,30 @@ return answer
  * Of each end state, the newest are kept. What is to be counted is, unless nothing was recorded.
  * KEYS metrics, then records, counts, pending, end state, lines, in fives.
  * ARGV how many to keep, how many counts, field and increment of each, then in groups of one webhook and state:
- *   first-key new-state how-many, and so many times: id seq header-as-read new-record place-in-line (empty: none)
- * Answers 1 or 0 for each; 1 also for what was recorded before by this very call.
+ *   first-key new-state deliveries, in lines: id, seq, header-as-read, new-record, place-in-line (empty: none) of each
+ * Answers 1 or 0 for each, in one text; 1 also for what was recorded before by this very call.
  */
-export const settleScript = /* @__PURE__ */ createScript(`
-local keep, i = tonumber(ARGV[1]), 3 + ARGV[2] * 2
-local answer, changed = {}, false
-while ARGV[i] do
-  local first, state, count = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
+export const settleScript = /* @__PURE__ */ createScript(`${splitLines}
+local keep, answer, changed = tonumber(ARGV[1]), {}, false
+for i = 3 + ARGV[2] * 2, #ARGV, 3 do
+  local first, state, fields = tonumber(ARGV[i]), ARGV[i + 1], splitLines(ARGV[i + 2])
   local ids = {}
-  for n = 1, count do ids[n] = ARGV[i + 5 * n - 2] end
+  for at = 1, #fields, 5 do ids[#ids + 1] = fields[at] end
   local stored = redis.call('HMGET', KEYS[first], unpack(ids))
   local records, ended, scored, places, now = {}, {}, {}, {}, {}
-  for n = 1, count do
-    local at, id = i + 5 * n - 2, ids[n]
-    local header, record, place = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  for n, id in ipairs(ids) do
+    local seq, header, record, place = unpack(fields, n * 5 - 3, n * 5)
     local current = now[id] or stored[n]
-    local done = 0
+    local done = '0'
     if current == record then
-      done = 1
+      done = '1'
     elseif current and string.sub(current, 1, #header) == header then
-      done = 1
+      done = '1'
       now[id] = record
       records[#records + 1] = id
       records[#records + 1] = record
       ended[#ended + 1] = id
-      scored[#scored + 1] = ARGV[at + 1]
+      scored[#scored + 1] = seq
       scored[#scored + 1] = id
       if place ~= '' then places[#places + 1] = place end
     end
@@ -76,12 +76,11 @@ while ARGV[i] do
       end
     end
   end
-  i = i + 3 + count * 5
 end
 if changed then
   for n = 3, 1 + ARGV[2] * 2, 2 do redis.call('HINCRBY', KEYS[1], ARGV[n], ARGV[n + 1]) end
 end
-return answer
+return table.concat(answer)
 `)
 
 /**

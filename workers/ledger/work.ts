@@ -6,6 +6,7 @@ import type { DeliveryJob } from '../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../shared/webhook/keys.ts'
 import type { Health } from '../../shared/webhook/ledger.ts'
 import { lineMember } from '../../shared/webhook/line.ts'
+import { joinLines } from './lines.ts'
 import { leaveLineScript, loadScript, settleScript, takeLineScript } from './scripts.ts'
 
 export interface LoadedJob {
@@ -76,7 +77,7 @@ export function createLedgerWork(
       const idsOf = jobs.map(({ webhook, epoch, seqs }) => {
         touched.push(keys.ledger(webhook).records)
         const ids = seqs.map((seq) => formatPosition({ epoch, seq }))
-        args.push(webhook, ids.length, ...ids)
+        args.push(webhook, joinLines(ids))
         for (const [n, id] of ids.entries()) if (events.get(id) === undefined) wanted.set(id, seqs[n] ?? 0)
         return ids
       })
@@ -90,7 +91,8 @@ export function createLedgerWork(
         events.set(id, json)
       }
       return jobs.map(({ seqs }, n): LoadedJob => {
-        const [webhook, since, until, records] = answer[n] as LoadAnswer
+        const [webhook, since, until, lines] = answer[n] as LoadAnswer
+        const records = lines.split('\n')
         const deliveries = seqs.map((seq, i): LoadedDelivery => {
           const [id = '', stored] = [idsOf[n]?.[i], records[i]]
           return {
@@ -118,17 +120,19 @@ export function createLedgerWork(
       for (const [field, increment] of counts) args.push(field, increment)
       const order: number[] = []
       for (const { webhook, state, members } of groups.values()) {
-        const { records, counts, lines, states } = keys.ledger(webhook)
-        args.push(touched.push(records, counts, states.pending, states[state], lines) - 4, state, members.length)
+        const { records, counts, states, lines: places } = keys.ledger(webhook)
+        const lines: (string | number)[] = []
         for (const n of members) {
           const { id, seq, before, after } = settlements[n] as Settlement
-          args.push(id, seq, deliveryHeader(before), formatDelivery(after), lineMember(after, id))
+          lines.push(id, seq, deliveryHeader(before), formatDelivery(after), lineMember(after, id))
           order.push(n)
         }
+        const first = touched.push(records, counts, states.pending, states[state], places) - 4
+        args.push(first, state, joinLines(lines))
       }
-      const answers = (await settleScript.run(redis, touched, args)) as number[]
+      const answers = (await settleScript.run(redis, touched, args)) as string
       const results: boolean[] = []
-      for (const [i, n] of order.entries()) results[n] = answers[i] === 1
+      for (const [i, n] of order.entries()) results[n] = answers[i] === '1'
       return results
     },
     async takeLine(webhook, object, job, { lease, limit }) {
@@ -152,12 +156,7 @@ export function createLedgerWork(
   }
 }
 
-type LoadAnswer = [
-  webhook: string | null,
-  since: string | null,
-  until: string | null,
-  records: readonly (string | null)[],
-]
+type LoadAnswer = [webhook: string | null, since: string | null, until: string | null, records: string]
 
 /** The delivery id in a place in line. */
 function idOf(place: string): string {
