@@ -83,7 +83,7 @@ const defaults: DelivererOptions = {
 }
 
 /** Jobs of one webhook that this process works on at a time however busy it is, each of up to 64 deliveries. */
-const depth = 4
+const depth = 2
 /** How many bytes of events are kept at hand for the next webhook. */
 const eventBytes = 16 * 1024 * 1024
 const settling = { largest: 200, pause: 4 }

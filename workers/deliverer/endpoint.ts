@@ -14,8 +14,6 @@ export interface Endpoint {
   readonly isEnabled: boolean
   /** Until when it wants to be left alone, ms since 1970; undefined when it does not. */
   pausedUntil(): number | undefined
-  /** What a request for one delivery carries; of a batch, one part. */
-  prepare(id: string, delivery: Delivery, event: string): Promise<Parcel>
   /**
    * Makes one attempt for all of these deliveries, and draws what follows from it for the endpoint.
    * @returns the deliveries as they are after it.
@@ -24,10 +22,12 @@ export interface Endpoint {
   attempt(parcels: readonly Parcel[]): Promise<Delivery[]>
 }
 
-/** A delivery, ready to be sent. */
+/** A delivery that is to be sent. */
 export interface Parcel {
+  id: string
   delivery: Delivery
-  content: Content
+  /** JSON as in the log. */
+  event: string
 }
 
 export interface EndpointDeps {
@@ -61,10 +61,10 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
     await deps.disable(webhookId, reason)
   }
   const send = async (parcels: readonly Parcel[]): Promise<Sent> => {
-    const at = now()
-    if ('error' in target) return { attempt: { at, latencyMs: 0, ...target } }
-    const { messageId, content } = pack(parcels, webhook.content === 'batch')
+    if ('error' in target) return { attempt: { at: now(), latencyMs: 0, ...target } }
+    const { messageId, content } = await pack(parcels)
     const { body } = content
+    const at = now()
     const timestamp = Math.floor(at / 1000)
     const signers = target.signers.filter(({ until }) => until > at).map(({ sign }) => sign)
     const headers = {
@@ -75,7 +75,18 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
       'webhook-timestamp': String(timestamp),
       'webhook-signature': signMessage(signers, messageId, timestamp, body),
     }
-    return deps.sender.send({ origin: target.origin, path: target.path, headers, body })
+    return await deps.sender.send({ origin: target.origin, path: target.path, headers, body })
+  }
+
+  /** What goes into one request, and what it is called. */
+  const pack = async (parcels: readonly Parcel[]): Promise<{ messageId: string; content: Content }> => {
+    const contents: Content[] = []
+    for (const { id, delivery, event } of parcels)
+      contents.push(await deps.contents.write(event, id, delivery, webhook))
+    const [parcel, content] = [parcels[0], contents[0]]
+    if (parcel === undefined || content === undefined) throw new Error('nothing to send')
+    if (webhook.content !== 'batch') return { messageId: toMessageId(parcel.delivery.event), content }
+    return { messageId: toBatchId(parcels.map(({ delivery }) => delivery.event)), content: encodeBatch(contents) }
   }
 
   return {
@@ -86,14 +97,11 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
       const until = health.pausedUntil(webhookId)
       return until > now() ? until : undefined
     },
-    async prepare(id, delivery, event) {
-      return { delivery, content: await deps.contents.write(event, id, delivery, webhook) }
-    },
     async attempt(parcels) {
       const sent = await send(parcels)
       const outcomes = parcels.map(({ delivery }) => conclude(delivery, sent, now(), random, schedule))
       if (sent.attempt.error === undefined) {
-        await health.succeeded(webhookId)
+        if (health.isFailing(webhookId)) await health.succeeded(webhookId)
       } else {
         const failingSince = await health.failed(webhookId, sent.attempt.at, now(), pauseAfter(sent))
         if (outcomes.some(({ isGone }) => isGone)) await disable('gone')
@@ -101,16 +109,5 @@ export function createEndpoint(deps: EndpointDeps, { webhook, headers: own, targ
       }
       return outcomes.map(({ delivery }) => delivery)
     },
-  }
-}
-
-/** What goes into one request, and what it is called. */
-function pack(parcels: readonly Parcel[], isBatch: boolean): { messageId: string; content: Content } {
-  const [first] = parcels
-  if (first === undefined) throw new Error('nothing to send')
-  if (!isBatch) return { messageId: toMessageId(first.delivery.event), content: first.content }
-  return {
-    messageId: toBatchId(parcels.map(({ delivery }) => delivery.event)),
-    content: encodeBatch(parcels.map(({ content }) => content)),
   }
 }

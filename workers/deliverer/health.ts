@@ -9,7 +9,9 @@ export interface EndpointHealth {
   pausedUntil(webhook: string): number
   /** Records an attempt that began at `at` and has failed; answers since when all of them did, ms since 1970. */
   failed(webhook: string, at: number, now: number, pause: Pause): Promise<number>
-  /** Records an attempt that succeeded. Costs nothing unless one failed before. */
+  /** Whether all attempts failed of late. */
+  isFailing(webhook: string): boolean
+  /** Records an attempt that succeeded after one that failed. */
   succeeded(webhook: string): Promise<void>
 }
 
@@ -27,6 +29,7 @@ export function createEndpointHealth(store: HealthStore): EndpointHealth {
       known.set(webhook, health)
       return health.failingSince
     },
+    isFailing: (webhook) => known.has(webhook),
     async succeeded(webhook) {
       if (known.delete(webhook)) await store.recover(webhook)
     },

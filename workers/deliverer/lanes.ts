@@ -157,7 +157,11 @@ async function takeTurn<T>(
     holds = share.recording >= width
     if (!holds) yieldPlace(share)
     share.recording++
-    await record(outcome).finally(() => share.recording--)
+    try {
+      await record(outcome)
+    } finally {
+      share.recording--
+    }
     return outcome
   } finally {
     if (holds) yieldPlace(share)

@@ -59,7 +59,7 @@ async function workOn(context: JobContext, line: readonly LoadedDelivery[], newe
     if (wait > 0) await sleep(wait)
     const paused = endpoint.pausedUntil()
     if (paused !== undefined) return paused
-    const parcel = await endpoint.prepare(id, delivery, task.event)
+    const parcel = { id, delivery, event: task.event }
     const [after = delivery] = await lane.run(() => endpoint.attempt([parcel]))
     const isOurs = await settle(loaded, delivery, after)
     if (!isOurs) return 'more'

@@ -67,7 +67,7 @@ export async function processJob(
   let aside: number | undefined
   const attempt = async (group: readonly LoadedDelivery[]): Promise<Step[]> => {
     const steps: Step[] = []
-    const parcels: Promise<Parcel>[] = []
+    const parcels: Parcel[] = []
     const sent: LoadedDelivery[] = []
     for (const loaded of group) {
       const { id, seq, delivery } = loaded
@@ -75,7 +75,7 @@ export async function processJob(
       if (delivery === undefined || task.type === 'nothing') continue
       if (task.type === 'end') steps.push({ loaded, before: delivery, after: task.delivery })
       else if (task.type === 'requeue') due.set(seq, task.due)
-      else sent[parcels.push(endpoint.prepare(id, delivery, task.event)) - 1] = loaded
+      else sent[parcels.push({ id, delivery, event: task.event }) - 1] = loaded
     }
     if (parcels.length === 0) return steps
     const paused = endpoint.pausedUntil()
@@ -83,9 +83,8 @@ export async function processJob(
       aside = paused
       return steps
     }
-    const packed = await Promise.all(parcels)
-    for (const [n, after] of (await endpoint.attempt(packed)).entries()) {
-      const [loaded, before] = [sent[n], packed[n]?.delivery]
+    for (const [n, after] of (await endpoint.attempt(parcels)).entries()) {
+      const [loaded, before] = [sent[n], parcels[n]?.delivery]
       if (loaded !== undefined && before !== undefined) steps.push({ loaded, before, after })
     }
     return steps

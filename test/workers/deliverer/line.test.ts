@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Delivery } from '../../../shared/webhook/delivery.ts'
 import { type DeliveryJob, jobId } from '../../../shared/webhook/job.ts'
+import type { Parcel } from '../../../workers/deliverer/endpoint.ts'
 import { drainLine } from '../../../workers/deliverer/line.ts'
 import type { JobContext } from '../../../workers/deliverer/process.ts'
 import type { Line } from '../../../workers/ledger/work.ts'
@@ -29,11 +30,10 @@ async function come(job: DeliveryJob, due: number) {
     endpoint: {
       isEnabled: true,
       pausedUntil: () => undefined,
-      prepare: async (id: string, delivery: Delivery) => {
-        attempted.push(id)
-        return { delivery }
+      attempt: async ([parcel]: Parcel[]) => {
+        attempted.push(parcel?.id ?? '')
+        return [{ ...parcel?.delivery, state: 'delivered' as const }]
       },
-      attempt: async ([parcel]: { delivery: Delivery }[]) => [{ ...parcel?.delivery, state: 'delivered' as const }],
     },
     lane: { run: <T>(work: () => Promise<T>) => work(), leave: () => undefined },
     settle: async () => true,
