@@ -89,6 +89,8 @@ async function answerPage(
   const { cursor } = page
   const next = new URL(c.req.url)
   next.searchParams.set('from', cursor)
+  // It was good for this once.
+  next.searchParams.delete('ticket')
   c.header('link', `<${next.pathname}${next.search}>; rel="next"`)
   c.header('relay-cursor', cursor)
   // The events are JSON already.
