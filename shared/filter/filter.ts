@@ -3,6 +3,7 @@ import { gapType, type RelayEvent } from '../event.ts'
 import { type Clause, compileClauses, compileSelectors, type Scope } from './clauses.ts'
 import { compileFieldSelector } from './field-selector.ts'
 import { compileLabelSelector } from './selector.ts'
+import { parseValues } from './values.ts'
 import { compileWhere } from './where.ts'
 
 export type { Scope } from './clauses.ts'
@@ -45,13 +46,14 @@ export interface Filter {
   where?: string
 }
 
-const phaseLists = ['phase', 'phase.to', 'phase.from'] as const
 const lists = [
   'resource',
   'type',
   'namespace',
   'name',
-  ...phaseLists,
+  'phase',
+  'phase.to',
+  'phase.from',
   'status',
   'node',
   'holder',
@@ -59,7 +61,6 @@ const lists = [
   'container',
   'reason',
 ] as const
-const phases = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown']
 
 /** Clauses that are one text, and what refuses a bad one. */
 const texts = {
@@ -90,15 +91,9 @@ export function parseFilter(input: Readonly<Record<string, unknown>>, path = '')
       texts[name](value, field)
       filter[name] = value
     } else if (isList(name)) {
-      filter[name] = parseList(value, field)
+      filter[name] = parseValues(value, name, field)
     } else {
       throw invalid(field, `no such filter; there are ${filterNames.join(', ')}`)
-    }
-  }
-  for (const name of phaseLists) {
-    for (const phase of filter[name] ?? []) {
-      if (!phases.includes(phase))
-        throw invalid(`${path}${name}`, `"${phase}" is no phase; one of ${phases.join(', ')}`)
     }
   }
   return filter
@@ -110,18 +105,6 @@ function isText(name: string): name is keyof typeof texts {
 
 function isList(name: string): name is (typeof lists)[number] {
   return (lists as readonly string[]).includes(name)
-}
-
-function parseList(value: unknown, field: string): string[] {
-  const items = typeof value === 'string' ? value.split(',') : value
-  const isValid = Array.isArray(items) && items.length > 0 && items.every(isValue)
-  if (!isValid) throw invalid(field, 'must be a value or a list of values, none of them empty or with line breaks')
-  if (items.length > 100) throw invalid(field, 'at most 100 values')
-  return items.map((item: string) => item.trim())
-}
-
-function isValue(item: unknown): item is string {
-  return typeof item === 'string' && item.length <= 512 && /[^!\s]/.test(item) && !/[\r\n\0]/.test(item)
 }
 
 /**

@@ -14,6 +14,19 @@ const fields: Readonly<Record<string, string>> = {
 /** What a change of this type gave a value that it did not have before. */
 const gained: Readonly<Record<string, string>> = { bound: 'node', acquired: 'holder' }
 
+/** All that may be known of the object before. */
+export const previousFields = [
+  'namespace',
+  'name',
+  'uid',
+  'phase',
+  'status',
+  'ready',
+  'labels',
+  'node',
+  'holder',
+] as const
+
 /** The data without what the object was before, as far as its changes tell: nothing at all for a new object. */
 export type PreviousData = Partial<EventData>
 
@@ -24,8 +37,8 @@ export type PreviousData = Partial<EventData>
  */
 export function readPrevious(event: RelayEvent): PreviousData {
   if (event.type.endsWith('.added')) return {}
-  const { namespace, name, uid, phase, status, ready, labels, node, holder } = event.data
-  const old: Record<string, unknown> = { namespace, name, uid, phase, status, ready, labels, node, holder }
+  const old: Record<string, unknown> = {}
+  for (const field of previousFields) old[field] = event.data[field]
   for (const change of event.data.changes) {
     const field = fields[change.type]
     if (field !== undefined) old[field] = change.from

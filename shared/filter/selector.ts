@@ -1,12 +1,16 @@
 import { invalid } from '../errors.ts'
 
-type Requirement = (labels: Readonly<Record<string, string>>) => boolean
+type Labels = Readonly<Record<string, string>>
+type Requirement = (labels: Labels) => boolean
 
 /** True for the labels that a selector picks. */
-export type LabelSelector = (labels: Readonly<Record<string, string>>) => boolean
+export type LabelSelector = (labels: Labels) => boolean
 
-const token =
-  /\s*(?:(notin\b|in\b|==|!=|=|!|\(|\)|,)|([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?(?:\/[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?))/y
+const token = /[ \t\r\n]*(?:(==|!=|[=!(),<>])|([^=!(),<> \t\r\n]+))/y
+const name = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+const prefix = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+const words = 'letters, digits, "-", "_" and ".", at most 63, the first and the last a letter or digit'
+const mostInteger = 2n ** 63n - 1n
 
 interface Token {
   text: string
@@ -17,15 +21,99 @@ interface Token {
 
 /**
  * Compiles a label selector in Kubernetes' syntax: `app=web`, `tier!=db`, `env in (a,b)`, `env notin (c)`, `key`, `!key`,
- * joined by commas. As in Kubernetes, `!=` and `notin` also pick objects without the key.
+ * `shard>4`, `shard<9`, joined by commas. As in Kubernetes, `!=` and `notin` also pick objects without the key.
  * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+ * @see https://github.com/kubernetes/apimachinery/blob/master/pkg/labels/selector.go
  * @throws RelayError `invalid`, with the character at which the text stops to make sense.
  */
 export function compileLabelSelector(text: string, field = 'labelSelector'): LabelSelector {
-  const tokens = tokenize(text, field)
+  const reader = createReader(text, field)
   const requirements: Requirement[] = []
-  let next = 0
+  while (!reader.isAtEnd()) {
+    requirements.push(readRequirement(reader))
+    if (reader.isAtEnd()) break
+    if (!reader.take(',')) reader.fail('","')
+    if (reader.isAtEnd()) reader.fail('a label key')
+  }
+  return (labels) => requirements.every((requirement) => requirement(labels))
+}
 
+type Reader = ReturnType<typeof createReader>
+
+/** What follows a key, and which labels it wants. */
+const comparisons: Readonly<Record<string, (reader: Reader, key: string) => Requirement>> = {
+  '=': readEqual,
+  '==': readEqual,
+  '!=': (reader, key) => negate(readEqual(reader, key)),
+  in: readIncluded,
+  notin: (reader, key) => negate(readIncluded(reader, key)),
+  '>': (reader, key) => compare(key, readInteger(reader), 1),
+  '<': (reader, key) => compare(key, readInteger(reader), -1),
+}
+
+function readRequirement(reader: Reader): Requirement {
+  if (reader.take('!')) {
+    const key = readKey(reader)
+    return (labels) => !Object.hasOwn(labels, key)
+  }
+  const key = readKey(reader)
+  const operator = Object.keys(comparisons).find(reader.take)
+  const read = comparisons[operator ?? '']
+  return read === undefined ? (labels) => Object.hasOwn(labels, key) : read(reader, key)
+}
+
+function readEqual(reader: Reader, key: string): Requirement {
+  const value = reader.isBefore(',') ? '' : readValue(reader)
+  return (labels) => Object.hasOwn(labels, key) && labels[key] === value
+}
+
+/** Empty values are values: `()` and `(,)` hold one. */
+function readIncluded(reader: Reader, key: string): Requirement {
+  if (!reader.take('(')) reader.fail('"("')
+  const values = new Set<string>()
+  do values.add(reader.isBefore(',') || reader.isBefore(')') ? '' : readValue(reader))
+  while (reader.take(','))
+  if (!reader.take(')')) reader.fail('"," or ")"')
+  return (labels) => Object.hasOwn(labels, key) && values.has(labels[key] ?? '')
+}
+
+function negate(requirement: Requirement): Requirement {
+  return (labels) => !requirement(labels)
+}
+
+function compare(key: string, limit: bigint, sign: 1 | -1): Requirement {
+  return (labels) => {
+    const value = Object.hasOwn(labels, key) ? parseInteger(labels[key] ?? '') : undefined
+    return value !== undefined && (sign === 1 ? value > limit : value < limit)
+  }
+}
+
+function parseInteger(text: string): bigint | undefined {
+  const value = /^\d{1,63}$/.test(text) ? BigInt(text) : undefined
+  return value !== undefined && value <= mostInteger ? value : undefined
+}
+
+function readKey(reader: Reader): string {
+  const { text, at } = reader.takeWord('a label key')
+  const [last = '', first, ...more] = text.split('/').reverse()
+  const isGood = name.test(last) && (first === undefined || prefix.test(first)) && more.length === 0
+  if (isGood) return text
+  return reader.refuse(text, at, `a label key: ${words}, after a prefix such as "example.com/" where it has one`)
+}
+
+function readValue(reader: Reader): string {
+  const { text, at } = reader.takeWord('a value')
+  return name.test(text) ? text : reader.refuse(text, at, `a label value: ${words}`)
+}
+
+function readInteger(reader: Reader): bigint {
+  const { text, at } = reader.takeWord('a whole number')
+  return parseInteger(text) ?? reader.refuse(text, at, 'a whole number')
+}
+
+function createReader(text: string, field: string) {
+  const tokens = tokenize(text)
+  let next = 0
   const fail = (expected: string): never => {
     const found = tokens[next]
     throw invalid(
@@ -35,73 +123,36 @@ export function compileLabelSelector(text: string, field = 'labelSelector'): Lab
         : `expected ${expected} at character ${found.at + 1}, found "${found.text}"`,
     )
   }
-  const take = (symbol: string): boolean => {
-    const found = tokens[next]
-    if (found === undefined || found.isWord || found.text !== symbol) return false
-    next++
-    return true
+  return {
+    fail,
+    refuse(word: string, at: number, what: string): never {
+      throw invalid(field, `"${word}" at character ${at + 1} is not ${what}`)
+    },
+    isAtEnd: () => next === tokens.length,
+    /** True at the end, too. */
+    isBefore: (symbol: string) => next === tokens.length || tokens[next]?.text === symbol,
+    take(symbol: string): boolean {
+      const isThere = tokens[next]?.text === symbol
+      if (isThere) next++
+      return isThere
+    },
+    /** `in` and `notin` are words where a key or a value is expected. */
+    takeWord(expected: string): Token {
+      const found = tokens[next]
+      if (found === undefined || !found.isWord) return fail(expected)
+      next++
+      return found
+    },
   }
-  const takeWord = (expected: string): string => {
-    const found = tokens[next]
-    // `in` and `notin` are words where a key or a value is expected.
-    if (found === undefined || !(found.isWord || /^(not)?in$/.test(found.text))) return fail(expected)
-    next++
-    return found.text
-  }
-  const takeSet = (): Set<string> => {
-    if (!take('(')) fail('"("')
-    const values = new Set<string>()
-    do values.add(takeValue())
-    while (take(','))
-    if (!take(')')) fail('"," or ")"')
-    return values
-  }
-  const takeValue = (): string => {
-    const found = tokens[next]
-    const isEmpty = found === undefined || (!found.isWord && (found.text === ',' || found.text === ')'))
-    return isEmpty ? '' : takeWord('a value')
-  }
-
-  while (next < tokens.length) {
-    if (take('!')) {
-      const key = takeWord('a label key')
-      requirements.push((labels) => !Object.hasOwn(labels, key))
-    } else {
-      const key = takeWord('a label key')
-      if (take('=') || take('==')) {
-        const value = takeValue()
-        requirements.push((labels) => Object.hasOwn(labels, key) && labels[key] === value)
-      } else if (take('!=')) {
-        const value = takeValue()
-        requirements.push((labels) => !Object.hasOwn(labels, key) || labels[key] !== value)
-      } else if (take('in')) {
-        const values = takeSet()
-        requirements.push((labels) => Object.hasOwn(labels, key) && values.has(labels[key] ?? ''))
-      } else if (take('notin')) {
-        const values = takeSet()
-        requirements.push((labels) => !Object.hasOwn(labels, key) || !values.has(labels[key] ?? ''))
-      } else {
-        requirements.push((labels) => Object.hasOwn(labels, key))
-      }
-    }
-    if (next < tokens.length && !take(',')) fail('","')
-    else if (next === tokens.length && tokens.at(-1)?.text === ',') fail('a label key')
-  }
-  return (labels) => requirements.every((requirement) => requirement(labels))
 }
 
-function tokenize(text: string, field: string): Token[] {
+function tokenize(text: string): Token[] {
   const tokens: Token[] = []
   token.lastIndex = 0
-  while (text.slice(token.lastIndex).trim() !== '') {
-    const at = token.lastIndex
-    const match = token.exec(text)
-    if (match === null) {
-      const start = at + (text.slice(at).length - text.slice(at).trimStart().length)
-      throw invalid(field, `cannot read "${text.slice(start, start + 10)}" at character ${start + 1}`)
-    }
-    const found = match[1] ?? match[2] ?? ''
-    tokens.push({ text: found, isWord: match[1] === undefined, at: token.lastIndex - found.length })
+  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
+    const [, symbol, word = ''] = match
+    const found = symbol ?? word
+    tokens.push({ text: found, isWord: symbol === undefined, at: token.lastIndex - found.length })
   }
   return tokens
 }

@@ -1,7 +1,7 @@
 import { type ASTNode, Environment } from '@marcbachmann/cel-js'
 import { invalid, RelayError } from '../errors.ts'
 import type { RelayEvent } from '../event.ts'
-import { readPrevious } from './previous.ts'
+import { previousFields, readPrevious } from './previous.ts'
 import { listChildren, macros, type Prepare, takeApart, type Variables } from './where-parts.ts'
 import { writeCel } from './where-text.ts'
 
@@ -23,15 +23,22 @@ const methods = new Set(['startsWith', 'endsWith', 'contains', 'lowerAscii', 'up
 const functions = new Set(['has', 'size', 'int', 'double', 'string', 'timestamp', 'duration', 'type', 'dyn'])
 
 const limits = { maxAstNodes: 100, maxDepth: 16, maxListElements: 50, maxMapEntries: 0, maxCallArguments: 3 }
-const options = { unlistedVariablesAreDyn: false, homogeneousAggregateLiterals: false, limits }
+const language = { unlistedVariablesAreDyn: false, homogeneousAggregateLiterals: false }
+const options = { ...language, limits }
 const text = 'string'
+const eventFields = {
+  id: text,
+  source: text,
+  type: text,
+  subject: text,
+  time: text,
+  synthetic: text,
+  data: 'map',
+} as const
 
 /** Knows the fields of `event`, so that a misspelt one is refused; what `data` holds depends on the resource. */
 const checked = new Environment(options)
-  .registerVariable({
-    name: 'event',
-    schema: { id: text, source: text, type: text, subject: text, time: text, synthetic: text, data: 'map' },
-  })
+  .registerVariable({ name: 'event', schema: eventFields })
   .registerVariable('data', 'map')
   .registerVariable('old', 'map')
 
@@ -54,10 +61,11 @@ export function compileWhere(source: string, field = 'where'): Where {
   if (source.length > maxLength) {
     throw new RelayError('unprocessable', `${field}: at most ${maxLength} characters`, { field })
   }
-  const parsed = refuseFaults(field, () => evaluated.parse(source))
+  if (source.trim() === '') throw invalid(field, 'must not be empty; true lets everything through')
+  const parsed = refuseFaults(field, source, () => evaluated.parse(source))
   vet(parsed.ast, field, false)
   const { valid, type, error } = checked.check(source)
-  if (!valid) throw refuse(field, error)
+  if (!valid) throw refuse(field, source, error)
   if (type !== 'bool' && type !== 'dyn') throw invalid(field, `must be true or false, not a value of type ${type}`)
   const { cost, test } = takeApart(parsed.ast, prepare)
   if (cost > maxCost) {
@@ -67,8 +75,14 @@ export function compileWhere(source: string, field = 'where'): Where {
   return (event) => test(describe(event))
 }
 
+/** For parts of what was within the limits: with more parentheses, they may no longer be. */
+const unbounded = new Environment(language)
+  .registerVariable('event', 'map')
+  .registerVariable('data', 'map')
+  .registerVariable('old', 'map')
+
 const prepare: Prepare = (node, locals) => {
-  const environment = evaluated.clone()
+  const environment = unbounded.clone()
   for (const name of locals) environment.registerVariable(name, 'dyn')
   const run = environment.parse(writeCel(node))
   return (variables, mayFail) => (mayFail ? evaluate(() => run(variables)) : run(variables))
@@ -97,6 +111,7 @@ function describe(event: RelayEvent): Variables {
 /** Refuses what is not available, however deep. */
 function vet(node: ASTNode, field: string, isRepeated: boolean): void {
   if (node.op === 'call') allow(functions, node.args[0], field, node)
+  if (node.op === '.') vetPrevious(node, field)
   let inside = isRepeated
   if (node.op === 'rcall') {
     const [name, , [variable]] = node.args
@@ -108,6 +123,13 @@ function vet(node: ASTNode, field: string, isRepeated: boolean): void {
   }
   const receiver = node.op === 'rcall' ? node.args[1] : undefined
   for (const child of listChildren(node)) vet(child, field, child === receiver ? isRepeated : inside)
+}
+
+/** What is never known would never be true. */
+function vetPrevious({ args: [of, name], start }: Extract<ASTNode, { op: '.' }>, field: string): void {
+  const isKnown = of.op !== 'id' || of.args !== 'old' || (previousFields as readonly string[]).includes(name)
+  if (isKnown) return
+  throw invalid(field, `old.${name} at character ${start + 1} is not known; old has ${previousFields.join(', ')}`)
 }
 
 function vetMacro(
@@ -147,18 +169,28 @@ function evaluate(run: () => unknown): unknown {
   }
 }
 
-function refuseFaults<Result>(field: string, run: () => Result): Result {
+function refuseFaults<Result>(field: string, source: string, run: () => Result): Result {
   try {
     return run()
   } catch (error) {
-    throw refuse(field, error)
+    throw refuse(field, source, error)
   }
 }
 
-function refuse(field: string, error: unknown): unknown {
+function refuse(field: string, source: string, error: unknown): unknown {
   if (!(error instanceof Error && 'summary' in error && 'code' in error)) return error
   const range = 'range' in error ? (error.range as { start: number } | undefined) : undefined
   const place = range === undefined ? '' : ` at character ${range.start + 1}`
   const isLimit = String(error.code).includes('limit')
-  return new RelayError(isLimit ? 'unprocessable' : 'invalid', `${field}: ${error.summary}${place}`, { field })
+  const message = `${field}: ${error.summary}${place}${hint(String(error.summary), source)}`
+  return new RelayError(isLimit ? 'unprocessable' : 'invalid', message, { field })
+}
+
+/** What those meant who know other languages better. */
+function hint(summary: string, source: string): string {
+  if (summary.startsWith('has() invalid')) return '; write has(data.node), and "app" in data.labels for a key'
+  if (summary.startsWith('No such key')) return `; event has ${Object.keys(eventFields).join(', ')}`
+  if (summary.startsWith('Unknown variable')) return '; there are event, data and old, and texts stand in quotes'
+  if (/^Unexpected character: =$/.test(summary)) return '; write == to compare'
+  return /\b(and|or|not)\b/i.test(source.replace(/"[^"]*"|'[^']*'/g, '')) ? '; write &&, || and !' : ''
 }

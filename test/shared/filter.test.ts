@@ -62,7 +62,7 @@ describe('a label selector', () => {
     ['app in (web', '"," or ")" at the end'],
     ['=web', 'a label key at character 1'],
     ['app web', '"," at character 5'],
-    ['app=$x', 'cannot read "$x" at character 5'],
+    ['app=$x', '"$x" at character 5 is not a label value'],
     ['a,,b', 'a label key at character 3'],
   ])('%j is refused, saying where', (text, where) => {
     expect(() => compileLabelSelector(text)).toThrow(where)
