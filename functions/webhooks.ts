@@ -34,14 +34,19 @@ interface Issue {
   readonly path: readonly PropertyKey[]
   readonly message: string
   readonly keys?: readonly string[]
+  readonly issues?: readonly { readonly message: string }[]
 }
 
 function toInvalid(issues: readonly Issue[]): RelayError {
   const [issue] = issues
   const unknown = issue?.keys?.[0]
   const path = [...(issue?.path ?? []), ...(unknown === undefined ? [] : [unknown])].map(String).join('.')
-  return invalid(
-    path === '' ? 'body' : path,
-    unknown === undefined ? (issue?.message ?? 'not valid') : 'not known here',
-  )
+  const problem = issue === undefined ? 'not valid' : describe(issue)
+  return invalid(path === '' ? 'body' : path, unknown === undefined ? problem : 'not known here; see /openapi.json')
+}
+
+function describe({ code, message, issues }: Issue): string {
+  if (code === 'invalid_type' && message.endsWith('received undefined')) return 'is missing'
+  // What is wrong with a name is said inside.
+  return (code === 'invalid_key' ? issues?.[0]?.message : undefined) ?? message
 }

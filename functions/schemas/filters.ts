@@ -1,10 +1,10 @@
 import { z } from '@hono/zod-openapi'
-import { cursor } from './common.ts'
+import { cursor, filterObject } from './common.ts'
 import { event } from './events.ts'
 
 export const checkInput = z
   .strictObject({
-    filter: z.record(z.string(), z.unknown()).openapi({
+    filter: filterObject.openapi({
       type: 'object',
       description: 'The same names as in the query of `/v1/events`; a value or a list of values.',
       example: { change: ['restarted'], reason: ['OOMKilled'] },

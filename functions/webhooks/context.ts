@@ -1,4 +1,4 @@
-import { RelayError } from '../../shared/errors.ts'
+import { invalid, RelayError } from '../../shared/errors.ts'
 import { type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import type { Keys } from '../../shared/keys.ts'
 import { createLogReader, type LogReader } from '../../shared/log/reader.ts'
@@ -88,4 +88,16 @@ export function createWebhookContext(deps: WebhookRouteDeps): WebhookContext {
 
 export function missing(id: string): RelayError {
   return new RelayError('not_found', `There is no webhook ${id}.`)
+}
+
+/** Clocks differ by so much, in ms. */
+const patience = 60_000
+
+/**
+ * Refuses a start that is still to come: what happens before it would be sent all the same.
+ * @throws RelayError `invalid`, naming the field.
+ */
+export function refuseFuture(field: string, from: string, now: Date): void {
+  const isTime = /^\d{4}-\d\d-/.test(from)
+  if (isTime && Date.parse(from) > now.getTime() + patience) throw invalid(field, 'is in the future; write now')
 }

@@ -33,7 +33,7 @@ export const delivery = z
 
 export const deliveryCollection = createCollection('DeliveryCollection', delivery)
 
-const moment = z.iso.datetime({ offset: true })
+const moment = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-01-31T12:00:00Z' })
 
 export const deliveryQuery = z.strictObject({
   state: z.enum(deliveryStates).optional().openapi({ description: 'Only deliveries in this state.' }),

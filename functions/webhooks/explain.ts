@@ -1,10 +1,11 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { readCursor } from '../../shared/cursor.ts'
-import { RelayError } from '../../shared/errors.ts'
+import { invalid, RelayError } from '../../shared/errors.ts'
 import { type RelayEvent, resourceOf } from '../../shared/event.ts'
 import { compileFilter, explainFilter } from '../../shared/filter/filter.ts'
-import type { LogReader } from '../../shared/log/reader.ts'
+import type { Bounds, LogReader } from '../../shared/log/reader.ts'
+import type { Position } from '../../shared/position.ts'
 import type { ListedDelivery } from '../../shared/webhook/ledger.ts'
 import { deliveryIds, readReach } from '../../shared/webhook/reach.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
@@ -93,7 +94,7 @@ async function findEvent(reader: LogReader, wanted: string): Promise<{ found?: F
   const bounds = await reader.bounds()
   const { first, last } = bounds
   if (!wanted.includes('/')) {
-    const { seq } = readCursor(wanted, bounds, 'event')
+    const { seq } = readPlace(wanted, bounds)
     if (seq < first) return { trimmed: true }
     const [entry] = await reader.read(seq - 1, 1)
     return entry?.seq === seq ? { found: { seq, event: JSON.parse(entry.json) }, trimmed: false } : { trimmed: false }
@@ -105,4 +106,13 @@ async function findEvent(reader: LogReader, wanted: string): Promise<{ found?: F
     if (entry !== undefined) return { found: { seq: entry.seq, event: JSON.parse(entry.json) }, trimmed: false }
   }
   return { trimmed: false }
+}
+
+function readPlace(text: string, bounds: Bounds): Position {
+  try {
+    return readCursor(text, bounds, 'event')
+  } catch (error) {
+    if (!(error instanceof RelayError) || error.code !== 'invalid') throw error
+    throw invalid('event', 'neither the id nor the cursor of an event, nor the id of a delivery that is kept')
+  }
 }

@@ -8,7 +8,7 @@ import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { AppEnv } from '../deps.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
-import type { WebhookContext } from './context.ts'
+import { refuseFuture, type WebhookContext } from './context.ts'
 import { tryFilter } from './history.ts'
 import { createOnce } from './once.ts'
 import { createdWebhook, creationHeaders, creationQuery, etag, rehearsal, webhookInput } from './schemas.ts'
@@ -51,6 +51,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
     const { description, ordering, content, schedule, fields } = input
     const url = policy.checkUrl(input.url).href
     const filter = context.readFilter(input.filter)
+    refuseFuture('from', input.from, now())
     const start = await findStart(reader, input.from)
     return {
       url,

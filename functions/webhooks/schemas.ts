@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { filterNames } from '../../shared/filter/filter.ts'
 import { contents, disabledReasons, orderings } from '../../shared/webhook/webhook.ts'
-import { continuation, createCollection, createLimit } from '../schemas/common.ts'
+import { continuation, createCollection, createLimit, filterObject } from '../schemas/common.ts'
 import { event } from '../schemas/events.ts'
 
 const clause = z.union([z.string(), z.array(z.string())])
@@ -11,7 +11,7 @@ const filterShape = Object.fromEntries(
 )
 
 /** Documented in full; what is in it is read by the same parser as a query string's filter. */
-export const filterInput = z.record(z.string(), z.unknown()).openapi({
+export const filterInput = filterObject.openapi({
   type: 'object',
   properties: Object.fromEntries(
     filterNames.map((name) => [

@@ -49,13 +49,16 @@ export function mountSecrets(app: OpenAPIHono, context: WebhookContext): void {
     const fresh = await createSecrets(box, id, signaturesOf(secrets))
     const changed = await store.update(id, (current) => {
       const old = current.secrets
-        .filter(({ until = time + 1 }) => until > time)
         .map((secret) => ({
           ...secret,
           until: Math.min(secret.until ?? Number.POSITIVE_INFINITY, time + overlap * 1000),
         }))
+        .filter(({ until }) => until > time)
       if (old.length + fresh.length > most) {
-        throw new RelayError('conflict', `There are ${old.length} keys that still sign; wait until some have ended.`)
+        throw new RelayError(
+          'conflict',
+          `There are ${old.length} keys that still sign; wait until some have ended, or end them all with "overlap": 0.`,
+        )
       }
       return { ...current, secrets: [...fresh, ...old] }
     })

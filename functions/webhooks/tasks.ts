@@ -3,7 +3,7 @@ import { invalid, RelayError } from '../../shared/errors.ts'
 import { createTaskId, parseProgress, type Task } from '../../shared/webhook/task.ts'
 import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
-import type { WebhookContext } from './context.ts'
+import { refuseFuture, type WebhookContext } from './context.ts'
 import { recoverQuery, replayInput, taskList, taskParams, task as taskSchema } from './delivery-schemas.ts'
 import { webhookParams } from './schemas.ts'
 import { viewTask } from './view.ts'
@@ -97,6 +97,7 @@ export function mountTasks(app: OpenAPIHono, context: WebhookContext): void {
     if (from === 'state' || from === 'now') throw invalid('from', 'start, a cursor or a time')
     if (to === 'state') throw invalid('to', 'now, a cursor or a time')
     if (filter !== undefined && errors !== undefined) throw invalid('errors', 'not together with filter')
+    refuseFuture('from', from, now())
     const after = await placeOf(from)
     const upTo = to === undefined ? (await reader.bounds()).last : await placeOf(to)
     if (upTo < after) throw invalid('to', 'must not be before from')
