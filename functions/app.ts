@@ -36,10 +36,11 @@ import { mountLogin } from './routes/login.ts'
 import { mountMetrics } from './routes/metrics.ts'
 import { mountPage } from './routes/page.ts'
 import { mountPods } from './routes/pods.ts'
-import { mountSocket } from './routes/socket.ts'
+import { mountSocket, requireHeld, resumeSocket } from './routes/socket.ts'
 import { mountTickets } from './routes/tickets.ts'
 import type { Services } from './services.ts'
 import { createHub, type HubStats } from './streams/hub.ts'
+import type { Kept, Link } from './streams/socket.ts'
 import { createWebhookRoutes } from './webhooks.ts'
 
 /** The HTTP functions of one cluster. */
@@ -50,6 +51,10 @@ export interface App {
   drain(): Promise<void>
   /** Turns off webhooks whose owners lost their rights; to be called every `limits.owners`. Never rejects. */
   reviewOwners(): Promise<void>
+  /** Goes on with a WebSocket that outlived its process; see `resumeSocket`. */
+  resume(link: Link, kept: Kept): Promise<void>
+  /** Checks a caller whose WebSocket waits to go on; see `requireHeld`. */
+  check(kept: Kept): Promise<void>
   stats(): HubStats
 }
 
@@ -145,7 +150,14 @@ export function createApp(deps: AppDeps): App {
     await hub.drain()
     sessions.close()
   }
-  return { hono: app, drain, reviewOwners, stats: () => hub.stats() }
+  return {
+    hono: app,
+    drain,
+    reviewOwners,
+    resume: (link, kept) => resumeSocket(services, link, kept),
+    check: (kept) => requireHeld(services, kept),
+    stats: () => hub.stats(),
+  }
 }
 
 function mountDocument(app: OpenAPIHono<AppEnv>, isAsked: boolean): void {

@@ -23,6 +23,11 @@ export interface EdgeEnvironment {
   readonly HUB_SHARDS?: number
   /** Where hubs are to be, such as `weur`: near Redis. */
   readonly HUB_LOCATION?: DurableObjectLocationHint
+  /**
+   * After how many silent seconds a hub with nobody but WebSockets lets go of the log, and how often it looks at it then; where
+   * absent, it follows the log as long as there is anybody.
+   */
+  readonly HUB_SLEEP_SECONDS?: number
   /** What differs from the limits of one hub, by name. */
   readonly HUB_LIMITS?: Partial<Limits>
   readonly HUB: DurableObjectNamespace<RelayHub>

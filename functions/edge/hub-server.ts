@@ -1,15 +1,16 @@
 import { createKeys } from '../../shared/keys.ts'
+import { createLogReader } from '../../shared/log/reader.ts'
 import { settleResources } from '../../shared/resolution.ts'
 import { isSettled } from '../../shared/resource.ts'
 import { createApp } from '../app.ts'
 import { defaultLimits, type Limits } from '../limits.ts'
 import type { Flow } from '../streams/subscription.ts'
 import type { EdgeEnvironment } from './environment.ts'
-import { createLink } from './link.ts'
 import { createConsoleLogger } from './log.ts'
 import { pour } from './pour.ts'
 import { reachRedis } from './redis.ts'
 import { readSettings } from './settings.ts'
+import { createSockets, type Sockets } from './sockets.ts'
 
 /** Set on the refusal of a hub that has as many subscribers as it may: another one may take this one. */
 export const fullHeader = 'relay-hub-full'
@@ -19,40 +20,56 @@ const hubLimits: Partial<Limits> = { maxStreams: 2_000, ring: 4 * 1024 * 1024, l
 /** How often Redis is asked what names mean that only the watcher can find out, in ms; never where all are certain. */
 const settleMs = 1_000
 
+/** The functions in a Durable Object. */
+export interface HubServer {
+  fetch(request: Request): Promise<Response>
+  readonly sockets: Sockets
+}
+
 /**
  * Serves the functions in a Durable Object. It holds connections to Redis while somebody asks or listens; afterwards nothing
  * keeps it awake, and whoever comes next finds everything again by its cursor.
  */
-export function serveHub(env: EdgeEnvironment): (request: Request) => Promise<Response> {
+export function createHubServer(context: DurableObjectState, env: EdgeEnvironment): HubServer {
   const settings = readSettings(env)
-  const { cluster, auth, origins, resources } = settings
+  const { cluster, auth, origins, resources, sleepAfter } = settings
   const limits = { ...defaultLimits, ...hubLimits, ...env.HUB_LIMITS }
   const log = createConsoleLogger(settings.logLevel)
-  const { redis, connect } = reachRedis(settings.redisUrl, { token: settings.redisToken, rest: limits.linger })
+  const { redis, connect, release } = reachRedis(settings.redisUrl, { token: settings.redisToken, rest: limits.linger })
   const webhooks = { encryptionKey: settings.secretKey, policy: settings.policy }
   const app = createApp({ cluster, redis, connect, log, resources, webhooks, auth, origins, limits })
+  const keys = createKeys(cluster)
+  const reader = createLogReader(redis, keys)
+  const readEnd = async () => {
+    const { epoch, last } = await reader.bounds()
+    return { epoch, seq: last }
+  }
+  const sockets = createSockets({ context, app, limits, sleepAfter, readEnd, release, log })
+  log.debug({}, 'a hub starts')
 
   let settledAt = 0
   const settle = async () => {
     if (resources.every(isSettled) || Date.now() - settledAt < settleMs) return
     settledAt = Date.now()
     try {
-      await settleResources(redis, createKeys(cluster), resources)
+      await settleResources(redis, keys, resources)
     } catch (error) {
       log.debug({ err: error }, 'what the watched names mean cannot be read')
     }
   }
 
-  return async (request) => {
+  const fetch = async (request: Request) => {
     await settle()
+    // They have had their places before those who come now.
+    if (new URL(request.url).pathname.startsWith('/v1/events')) await sockets.wake()
     let flow: Flow | undefined
     let client: WebSocket | undefined
     const response = await app.hono.fetch(request, {
       pour: (given) => (flow = given),
       upgrade(serve) {
-        const pair = new WebSocketPair()
-        client = pair[0]
-        serve(createLink(pair[1], limits.chunk))
+        const accepted = sockets.accept()
+        client = accepted.client
+        serve(accepted.link)
         return new Response(null)
       },
     })
@@ -62,4 +79,5 @@ export function serveHub(env: EdgeEnvironment): (request: Request) => Promise<Re
     if (isFull) response.headers.set(fullHeader, '1')
     return response
   }
+  return { fetch, sockets }
 }

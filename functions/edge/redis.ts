@@ -11,6 +11,8 @@ export const redisForms = /^(rediss?|https?):\/\/[^/]/
 export interface EdgeRedis {
   /** For short commands. Connected while it is used. */
   readonly redis: RedisClient
+  /** Closes the connection for commands if none is under way; the next one opens another. */
+  release(): void
   /** Opens another connection, for reads that wait. */
   connect(): Connection
 }
@@ -25,6 +27,7 @@ export function reachRedis(url: string, options: { token?: string | undefined; r
     const redis = createRestClient({ url, token, timeout: commandTimeout })
     return {
       redis,
+      release: () => undefined,
       connect() {
         const ending = new AbortController()
         return { redis: createPollingClient(redis, ending.signal), close: () => ending.abort() }
@@ -32,7 +35,7 @@ export function reachRedis(url: string, options: { token?: string | undefined; r
     }
   }
   const open = (name: string) => openSocket(url, { name, timeout: commandTimeout })
-  return { redis: createDormantClient(() => open('relay-serve'), rest), connect: () => open('relay-tail') }
+  return { ...createDormantClient(() => open('relay-serve'), rest), connect: () => open('relay-tail') }
 }
 
 /** Longer than reads of the tail block, in ms. */
@@ -42,7 +45,7 @@ const commandTimeout = 5_000
  * Creates a client whose connection is opened by the first command and closed some time after the last, so that an object
  * that nobody uses can be put to sleep. A command that fails ends the connection, and the next one opens another.
  */
-function createDormantClient(open: () => Connection, rest: number): RedisClient {
+function createDormantClient(open: () => Connection, rest: number): Pick<EdgeRedis, 'redis' | 'release'> {
   let connection: Connection | undefined
   let busy = 0
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -51,7 +54,11 @@ function createDormantClient(open: () => Connection, rest: number): RedisClient 
     connection = undefined
     which.close()
   }
-  return {
+  const release = () => {
+    clearTimeout(timer)
+    if (busy === 0) close(connection)
+  }
+  const redis: RedisClient = {
     async call(command, ...args) {
       clearTimeout(timer)
       busy++
@@ -65,8 +72,9 @@ function createDormantClient(open: () => Connection, rest: number): RedisClient 
         throw error
       } finally {
         busy--
-        if (busy === 0) timer = setTimeout(() => close(connection), rest)
+        if (busy === 0) timer = setTimeout(release, rest)
       }
     },
   }
+  return { redis, release }
 }

@@ -16,6 +16,8 @@ export interface EdgeSettings {
   readonly secretKey: string
   readonly policy: AddressPolicy
   readonly logLevel: string
+  /** In ms; undefined: hubs do not sleep while there is anybody. */
+  readonly sleepAfter: number | undefined
 }
 
 /**
@@ -45,6 +47,7 @@ export function readSettings(env: EdgeEnvironment): EdgeSettings {
       }),
     ),
     logLevel: LOG_LEVEL,
+    sleepAfter: readSleep(env.HUB_SLEEP_SECONDS),
   }
 }
 
@@ -74,6 +77,12 @@ function readAuth({ RELAY_AUTH = 'none', ...env }: EdgeEnvironment): AuthSetting
     default:
       throw unset('RELAY_AUTH', 'keys or jwt')
   }
+}
+
+function readSleep(seconds: number | undefined): number | undefined {
+  if (seconds === undefined) return undefined
+  if (!(Number(seconds) >= 1)) throw unset('HUB_SLEEP_SECONDS', 'a number of seconds from 1 on, such as 60')
+  return Number(seconds) * 1_000
 }
 
 function split(list = ''): string[] {

@@ -31,6 +31,8 @@ export interface HubStats {
   readonly subscribers: number
   /** True while the process follows the log. */
   readonly isFollowing: boolean
+  /** Up to where the log is known; absent until it is. */
+  readonly head?: Position | undefined
 }
 
 /** One process's tail of the log, from which any number of subscribers pull. */
@@ -170,7 +172,7 @@ export function createHub(deps: {
       if (position.seq >= head.seq) return 'head'
       return ring.after(position.seq) ?? 'behind'
     },
-    stats: () => ({ subscribers: subscribers.size, isFollowing: tail !== undefined }),
+    stats: () => ({ subscribers: subscribers.size, isFollowing: tail !== undefined, head }),
     async drain() {
       isDraining = true
       for (const subscriber of subscribers) setTimeout(() => subscriber.end(), Math.random() * limits.drain)

@@ -7,6 +7,7 @@ import type { Services } from '../services.ts'
 import type { Start } from '../start.ts'
 import { encodeText, ndjson } from './frames.ts'
 import { openReading } from './open.ts'
+import { toCursor } from './place.ts'
 import type { Flow } from './subscription.ts'
 
 /** A WebSocket, as runtimes offer it. */
@@ -19,6 +20,16 @@ export interface Link {
   onText(listen: (text: string) => void): void
   onDrain(listen: () => void): void
   onClose(listen: () => void): void
+  /** Where the runtime holds connections beyond its process, it asks this now and then for what the stream goes on by. */
+  onKeep?(describe: () => Kept | undefined): void
+}
+
+/** What it takes to go on with a stream in another process, after the last line that was sent. */
+export interface Kept {
+  /** Without the credential. */
+  readonly caller: Caller
+  readonly selection: Selection
+  readonly cursor: string
 }
 
 /** The server goes away, or the credential does. */
@@ -27,6 +38,9 @@ const goingAway = 1001
 const policyViolation = 1008
 /** How many messages of a client may wait until the one before was dealt with. */
 const mostWaiting = 16
+/** A message that is answered whatever else goes on, and the answer: for clients that cannot ping by the protocol. */
+export const ping = '{"relay":"ping"}'
+export const pong = '{"relay":"pong"}\n'
 
 /**
  * Streams events over a WebSocket, as JSON lines: a message holds one line or several. What the client sends is read by
@@ -36,11 +50,13 @@ const mostWaiting = 16
 export function serveSocket(
   services: Services,
   link: Link,
-  wish: { caller: Caller; start: Start; flow: Flow },
+  wish: { caller: Caller; selection: Selection; start: Start; flow: Flow },
   readSelection: (message: string) => Promise<Selection>,
 ): void {
   const { caller } = wish
-  let { start, flow } = wish
+  let { selection, start, flow } = wish
+  /** What was handed over of a line whose rest is to come. */
+  let rest: Uint8Array = new Uint8Array(0)
   let isClosed = false
   let waiting = 0
   /** The changes are made one after the other. */
@@ -53,7 +69,7 @@ export function serveSocket(
   }
 
   const begin = () => {
-    let rest: Uint8Array = new Uint8Array(0)
+    rest = new Uint8Array(0)
     flow.start({
       write(bytes) {
         const text = rest.length === 0 ? bytes : joinBytes([rest, bytes])
@@ -72,12 +88,13 @@ export function serveSocket(
 
   const change = async (message: string) => {
     try {
-      const selection = await readSelection(message)
+      const wanted = await readSelection(message)
       if (isClosed) return
       // First the new one: when there is none to be had, the one before stays.
-      const opened = openReading(services, { ...selection, caller, start, format: ndjson, kind: 'websocket' })
+      const opened = openReading(services, { ...wanted, caller, start, format: ndjson, kind: 'websocket' })
       flow.leave()
       flow = opened
+      selection = wanted
       begin()
     } catch (error) {
       if (!(error instanceof RelayError)) throw error
@@ -95,8 +112,16 @@ export function serveSocket(
     isClosed = true
     flow.leave()
   })
+  link.onKeep?.(() => {
+    if (waiting > 0 || rest.length > 0 || start.withState) return undefined
+    return { caller: services.authenticator.detach(caller), selection, cursor: toCursor(start, selection.clauses) }
+  })
   begin()
   link.onText((message) => {
+    if (message === ping) {
+      link.send(encodeText(pong))
+      return
+    }
     if (waiting === mostWaiting) {
       link.close(policyViolation)
       return
