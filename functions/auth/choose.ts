@@ -27,7 +27,7 @@ export function createAuthenticator(
     case 'keys':
       return createKeyAuthenticator(createApiKeyStore(redis, keys), now)
     case 'jwt':
-      return createJwtAuthenticator(settings, now)
+      return createJwtAuthenticator(settings, now, log)
     case 'kubernetes':
       return createKubernetesAuthenticator(settings.reviewer, resources, now, log)
   }

@@ -1,16 +1,14 @@
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { errors, type JWTPayload, jwtVerify } from 'jose'
 import { type Action, actions, parseGrantItems } from '../../shared/access.ts'
 import { RelayError } from '../../shared/errors.ts'
+import type { Logger } from '../../shared/role.ts'
 import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
+import { createIssuerKeys, type KeySource } from './issuer-keys.ts'
 
 /** Whose tokens are taken. */
-export interface JwtOptions {
-  /** The exact `iss`. */
-  readonly issuer: string
+export interface JwtOptions extends KeySource {
   /** The `aud` that a token must name; absent: any. */
   readonly audience?: string
-  /** Where the keys are; absent: what the issuer's OpenID configuration says. */
-  readonly jwks?: string
 }
 
 /** Signatures that anybody can check. A token signed by a shared secret, or by none, is refused. */
@@ -29,36 +27,34 @@ const faults = [
   errors.JWTInvalid,
 ]
 
-/** A key that is not known yet is looked for at most this often, in ms: a rotation is noticed, an attacker's guesses are not followed. */
-const cooldown = 5_000
+/** How far the issuer's clock may be ahead, in s: a token is often used in the second that it was made. Its end is its end. */
+const leeway = 30
 
 /**
  * Knows callers by the tokens of an issuer. Their claims say what they may see: `namespaces` and `resources` (lists, or texts
  * with spaces; `*` for all), and `actions` (absent: `read`). Without the first two a token sees nothing.
  */
-export function createJwtAuthenticator(options: JwtOptions, now: () => Date): Authenticator {
-  let keys: Promise<JWTVerifyGetKey> | undefined
-  const findKeys = () => {
-    keys ??= locateKeys(options).catch((error: unknown) => {
-      keys = undefined
-      throw error
-    })
-    return keys
-  }
+export function createJwtAuthenticator(
+  options: JwtOptions,
+  now: () => Date,
+  log?: Pick<Logger, 'warn' | 'info'>,
+): Authenticator {
+  const keys = createIssuerKeys(options, now, log)
   return {
     isNeeded: true,
     async identify(token) {
       if (token === undefined) throw unauthorized()
       const { issuer, audience } = options
       try {
-        const { payload } = await jwtVerify(token, await findKeys(), {
+        const { payload } = await jwtVerify(token, keys, {
           issuer,
           algorithms,
           requiredClaims: ['exp', 'sub'],
           currentDate: now(),
+          clockTolerance: leeway,
           ...(audience === undefined ? {} : { audience }),
         })
-        return readClaims(payload)
+        return readClaims(payload, now())
       } catch (error) {
         if (error instanceof RelayError && error.code === 'invalid') {
           throw new RelayError('forbidden', `The token's claims cannot be read: ${error.message}`)
@@ -81,21 +77,9 @@ export function createJwtAuthenticator(options: JwtOptions, now: () => Date): Au
   }
 }
 
-async function locateKeys({ issuer, jwks }: JwtOptions): Promise<JWTVerifyGetKey> {
-  const options = { cooldownDuration: cooldown, timeoutDuration: 5_000 }
-  if (jwks !== undefined) return createRemoteJWKSet(new URL(jwks), options)
-  const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-  const response = await fetch(address, { signal: AbortSignal.timeout(5_000), redirect: 'manual' })
-  const found = response.ok ? ((await response.json()) as { issuer?: unknown; jwks_uri?: unknown }) : {}
-  if (found.issuer !== issuer || typeof found.jwks_uri !== 'string') {
-    throw new RelayError('unavailable', "The issuer's configuration cannot be read.", { retryAfter: 5 })
-  }
-  return createRemoteJWKSet(new URL(found.jwks_uri), options)
-}
-
-function readClaims(payload: JWTPayload): Caller {
+function readClaims(payload: JWTPayload, now: Date): Caller {
   const { sub, exp = 0, namespaces, resources, actions: given } = payload
-  if (typeof sub !== 'string' || sub === '') throw unauthorized()
+  if (typeof sub !== 'string' || sub === '' || exp * 1000 <= now.getTime()) throw unauthorized()
   const isComplete = namespaces !== undefined && resources !== undefined
   const wanted = given === undefined ? ['read'] : parseGrantItems(given, 'actions')
   return {

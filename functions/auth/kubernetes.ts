@@ -5,6 +5,7 @@ import type { WatchedResource } from '../../shared/resource.ts'
 import type { Logger } from '../../shared/role.ts'
 import { createAnswers, createTurns, patience, unavailable, within } from './answers.ts'
 import { type Authenticator, type Caller, unauthorized } from './authenticator.ts'
+import { createOutageReport } from './outage-report.ts'
 
 /** Somebody whom the cluster knows, as a TokenReview says. */
 export interface ClusterUser {
@@ -32,7 +33,7 @@ export function createKubernetesAuthenticator(
   now: () => Date,
   log?: Pick<Logger, 'warn' | 'info'>,
 ): Authenticator {
-  const report = createReport(log)
+  const report = createOutageReport(log, texts, explainRefusal)
   const users = createAnswers<ClusterUser | undefined>(now, report)
   const decisions = createAnswers<boolean>(now, report)
   const turns = createTurns(maxOpen)
@@ -103,20 +104,13 @@ export function createKubernetesAuthenticator(
   }
 }
 
-/** Tells the log when the cluster begins to refuse, and when it answers again; callers are told nothing of why. */
-function createReport(log: Pick<Logger, 'warn' | 'info'> | undefined): (error?: unknown) => void {
-  let isFailing = false
-  return (error) => {
-    if (error === undefined && isFailing) log?.info({}, 'the cluster answers again who callers are')
-    if (error !== undefined && !isFailing) {
-      const { code, message } = error as { code?: unknown; message?: unknown }
-      const hint = code === 403 ? '; the relay needs ClusterRole system:auth-delegator' : ''
-      // The message of an answer holds all of its body.
-      const reason = code === undefined ? message : `HTTP ${code}`
-      log?.warn({ reason }, `the cluster cannot be asked who callers are${hint}`)
-    }
-    isFailing = error !== undefined
-  }
+const texts = {
+  fails: 'the cluster cannot be asked who callers are',
+  works: 'the cluster answers again who callers are',
+}
+
+function explainRefusal(error: unknown): string {
+  return (error as { code?: unknown }).code === 403 ? '; the relay needs ClusterRole system:auth-delegator' : ''
 }
 
 interface Proof {

@@ -59,10 +59,17 @@ describe('a token of an issuer', () => {
     expect(await authenticator.identify(await sign({ ...claims, nbf: at(0) }))).toMatchObject({ tenant: 'ann' })
   })
 
+  test('is taken from an issuer whose clock is a little ahead, and never after its own end', async () => {
+    expect(await authenticator.identify(await sign({ ...claims, nbf: at(29), iat: at(29) }))).toMatchObject({
+      tenant: 'ann',
+    })
+    await expect(authenticator.identify(await sign({ ...claims, exp: at(-1) }))).rejects.toMatchObject(refusal)
+  })
+
   test.each<[string, object]>([
     ['expired', { exp: at(0) }],
     ['without an end', { exp: undefined }],
-    ['not valid yet', { nbf: at(5) }],
+    ['not valid yet', { nbf: at(31) }],
     ['for another audience', { aud: ['other', 'another'] }],
     ['without an audience', { aud: undefined }],
     ['of another issuer', { iss: 'https://issuer.example/' }],
@@ -132,10 +139,12 @@ describe('a token of an issuer', () => {
   ])('cannot be judged while the issuer answers with %s: that is not its fault', async (_, answer) => {
     issuer.answer(answer)
     const options = { issuer: 'https://issuer.example', jwks: `${issuer.url}/keys` }
-    const fresh = createJwtAuthenticator(options, () => now)
+    let time = now.getTime()
+    const fresh = createJwtAuthenticator(options, () => new Date(time))
     const attempt = sign(claims).then((token) => fresh.identify(token))
     await expect(attempt).rejects.toMatchObject({ code: 'unavailable', details: { retryAfter: 5 } })
     issuer.answer((__, response) => response.end(JSON.stringify({ keys })))
+    time += 3_000
     expect(await fresh.identify(await sign(claims))).toMatchObject({ tenant: 'ann' })
   })
 })
