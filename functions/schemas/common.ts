@@ -73,6 +73,8 @@ export function describeProblems(...statuses: number[]) {
     406: 'None of the formats in `Accept` is to be had.',
     412: 'It was changed since the `ETag` in `If-Match` was given.',
     410: 'The events after this cursor are no longer kept; `oldest` is where reading can begin.',
+    413: 'The body is too long.',
+    415: 'The body has to be `application/json`.',
     422: 'The request asks for more than it may cost.',
     429: 'Too many; `Retry-After` says when to try again.',
     503: 'Not available at the moment; `Retry-After` says when to try again.',

@@ -7,7 +7,6 @@ import type { Delivery } from '../../shared/webhook/delivery.ts'
 import type { ListedDelivery } from '../../shared/webhook/ledger.ts'
 import { verifyLedger } from '../../shared/webhook/verify.ts'
 import { readHead } from '../listing.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
 import {
   deliveryCollection,
@@ -16,6 +15,7 @@ import {
   delivery as deliverySchema,
   verification,
 } from './delivery-schemas.ts'
+import { refusals } from './problems.ts'
 import { webhookParams } from './schemas.ts'
 import { viewDelivery } from './view.ts'
 
@@ -29,7 +29,7 @@ const listRoute = createRoute({
   summary: 'What was sent, and how it went; newest events first',
   tags,
   request: { params: webhookParams, query: deliveryQuery },
-  responses: { 200: { description: 'Deliveries.', ...json(deliveryCollection) }, ...describeProblems(400, 404, 503) },
+  responses: { 200: { description: 'Deliveries.', ...json(deliveryCollection) }, ...refusals(404) },
 })
 
 const getRoute = createRoute({
@@ -39,7 +39,7 @@ const getRoute = createRoute({
   summary: 'One delivery with all its attempts',
   tags,
   request: { params: deliveryParams },
-  responses: { 200: { description: 'The delivery.', ...json(deliverySchema) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'The delivery.', ...json(deliverySchema) }, ...refusals(404) },
 })
 
 const resendRoute = createRoute({
@@ -51,7 +51,7 @@ const resendRoute = createRoute({
   request: { params: deliveryParams },
   responses: {
     202: { description: 'The new delivery.', ...json(deliverySchema) },
-    ...describeProblems(404, 409, 503),
+    ...refusals(404, 409),
   },
 })
 
@@ -64,7 +64,7 @@ const testRoute = createRoute({
   request: { params: webhookParams },
   responses: {
     202: { description: 'The delivery; read it again to see how it went.', ...json(deliverySchema) },
-    ...describeProblems(404, 409, 503),
+    ...refusals(404, 409),
   },
 })
 
@@ -75,7 +75,7 @@ const verifyRoute = createRoute({
   summary: 'Compare the record of deliveries with the log and the filter',
   tags,
   request: { params: webhookParams },
-  responses: { 200: { description: 'What was found.', ...json(verification) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'What was found.', ...json(verification) }, ...refusals(404) },
 })
 
 /** Tells what was delivered, and delivers once more. */

@@ -10,9 +10,9 @@ import type { ListedDelivery } from '../../shared/webhook/ledger.ts'
 import { deliveryIds, readReach } from '../../shared/webhook/reach.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { AppEnv } from '../deps.ts'
-import { describeProblems } from '../schemas/common.ts'
 import type { WebhookContext } from './context.ts'
 import { explainQuery, explanation } from './delivery-schemas.ts'
+import { refusals } from './problems.ts'
 import { webhookParams } from './schemas.ts'
 import { judgeDeliveries, judgeEvent } from './verdict.ts'
 import { viewDelivery } from './view.ts'
@@ -26,7 +26,7 @@ const route = createRoute({
   request: { params: webhookParams, query: explainQuery },
   responses: {
     200: { description: 'The verdict.', content: { 'application/json': { schema: explanation } } },
-    ...describeProblems(400, 404, 503),
+    ...refusals(404),
   },
 })
 

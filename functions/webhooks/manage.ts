@@ -3,8 +3,8 @@ import type { Context } from 'hono'
 import { switchWebhook } from '../../shared/webhook/webhook.ts'
 import type { AppEnv } from '../deps.ts'
 import { readHead } from '../listing.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
+import { refusals, refusalsOfBody } from './problems.ts'
 import { sealHeaders, toMs } from './register.ts'
 import {
   changeHeaders,
@@ -28,7 +28,7 @@ const listRoute = createRoute({
   summary: 'Registered webhooks, oldest first',
   tags,
   request: { query: webhookQuery },
-  responses: { 200: { description: 'Webhooks.', ...json(webhookCollection) }, ...describeProblems(400, 503) },
+  responses: { 200: { description: 'Webhooks.', ...json(webhookCollection) }, ...refusals() },
 })
 
 const getRoute = createRoute({
@@ -40,7 +40,7 @@ const getRoute = createRoute({
   request: { params: webhookParams },
   responses: {
     200: { description: 'The webhook.', headers: etag, ...json(webhookSchema) },
-    ...describeProblems(404, 503),
+    ...refusals(404),
   },
 })
 
@@ -58,7 +58,7 @@ const changeRoute = createRoute({
       headers: etag,
       ...json(webhookSchema),
     },
-    ...describeProblems(400, 404, 412, 503),
+    ...refusalsOfBody(404, 409, 412, 422),
   },
 })
 
@@ -69,7 +69,7 @@ const removeRoute = createRoute({
   summary: 'Remove a webhook and the record of its deliveries',
   tags,
   request: { params: webhookParams, headers: changeHeaders },
-  responses: { 204: { description: 'Removed.' }, ...describeProblems(404, 412, 503) },
+  responses: { 204: { description: 'Removed.' }, ...refusals(404, 412) },
 })
 
 /** Lists, changes and removes webhooks. */

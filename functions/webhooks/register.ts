@@ -6,11 +6,11 @@ import { selectResources } from '../../shared/state-event.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import type { AppEnv } from '../deps.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
 import { refuseFuture, type WebhookContext } from './context.ts'
 import { tryFilter } from './history.ts'
 import { createOnce } from './once.ts'
+import { refusalsOfBody } from './problems.ts'
 import { createdWebhook, creationHeaders, creationQuery, etag, rehearsal, webhookInput } from './schemas.ts'
 import { createSecrets, tellSecrets } from './secrets.ts'
 import { tagOf } from './version.ts'
@@ -37,7 +37,7 @@ const route = createRoute({
       headers: { ...etag, Location: { schema: { type: 'string' }, description: 'Its address.' } },
       ...json(createdWebhook),
     },
-    ...describeProblems(400, 409, 410, 422, 503),
+    ...refusalsOfBody(409, 410, 422),
   },
 })
 

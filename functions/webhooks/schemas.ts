@@ -18,7 +18,7 @@ export const filterInput = filterObject.openapi({
       name,
       name === 'labelSelector'
         ? { type: 'string' as const }
-        : { type: 'array' as const, items: { type: 'string' as const } },
+        : { anyOf: [{ type: 'string' as const }, { type: 'array' as const, items: { type: 'string' as const } }] },
     ]),
   ),
   additionalProperties: false,

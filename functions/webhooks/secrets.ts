@@ -2,8 +2,8 @@ import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import { RelayError } from '../../shared/errors.ts'
 import { createKeyPair, createSecret, type SecretBox } from '../../shared/webhook/secret.ts'
 import type { StoredSecret, Webhook } from '../../shared/webhook/webhook.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
+import { refusals, refusalsOfBody } from './problems.ts'
 import { keySet, newKeys, rotation, webhookParams } from './schemas.ts'
 import { toTime } from './view.ts'
 
@@ -23,7 +23,7 @@ const rotateRoute = createRoute({
   request: { params: webhookParams, body: { ...json(rotation), required: false } },
   responses: {
     200: { description: 'The new secret, told this once, and the new public key.', ...json(newKeys) },
-    ...describeProblems(400, 404, 409, 503),
+    ...refusalsOfBody(404, 409),
   },
 })
 
@@ -34,7 +34,7 @@ const keysRoute = createRoute({
   summary: 'The public keys that verify signatures v1a, the newest first',
   tags,
   request: { params: webhookParams },
-  responses: { 200: { description: 'Keys.', ...json(keySet) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'Keys.', ...json(keySet) }, ...refusals(404) },
 })
 
 /** Rotates keys, and tells the public ones. */

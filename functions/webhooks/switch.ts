@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import { switchWebhook } from '../../shared/webhook/webhook.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { missing, type WebhookContext } from './context.ts'
+import { refusals } from './problems.ts'
 import { enabledWebhook, webhookParams, webhook as webhookSchema } from './schemas.ts'
 import { toTime } from './view.ts'
 
@@ -17,7 +17,7 @@ const enableRoute = createRoute({
   request: { params: webhookParams },
   responses: {
     200: { description: 'The webhook, and since when it may have missed something.', ...json(enabledWebhook) },
-    ...describeProblems(404, 503),
+    ...refusals(404),
   },
 })
 
@@ -28,7 +28,7 @@ const disableRoute = createRoute({
   summary: 'Turn a webhook off; what waits for it ends as disabled',
   tags,
   request: { params: webhookParams },
-  responses: { 200: { description: 'The webhook.', ...json(webhookSchema) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'The webhook.', ...json(webhookSchema) }, ...refusals(404) },
 })
 
 /** Turns webhooks on and off. */

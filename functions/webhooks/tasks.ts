@@ -1,10 +1,10 @@
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
 import { invalid, RelayError } from '../../shared/errors.ts'
 import { createTaskId, parseProgress, type Task } from '../../shared/webhook/task.ts'
-import { describeProblems } from '../schemas/common.ts'
 import { findStart, requireKept } from '../start.ts'
 import { refuseFuture, type WebhookContext } from './context.ts'
 import { recoverQuery, replayInput, taskList, taskParams, task as taskSchema } from './delivery-schemas.ts'
+import { refusals, refusalsOfBody } from './problems.ts'
 import { webhookParams } from './schemas.ts'
 import { viewTask } from './view.ts'
 
@@ -15,7 +15,7 @@ const mostRunning = 5
 
 const begun = {
   202: { description: 'The task; read it again to see how far it is.', ...json(taskSchema) },
-  ...describeProblems(400, 404, 409, 410, 503),
+  ...refusalsOfBody(404, 409, 410, 422),
 }
 
 const replayRoute = createRoute({
@@ -45,7 +45,7 @@ const listRoute = createRoute({
   summary: 'Replays and recoveries of the last days, oldest first',
   tags,
   request: { params: webhookParams },
-  responses: { 200: { description: 'Tasks.', ...json(taskList) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'Tasks.', ...json(taskList) }, ...refusals(404) },
 })
 
 const getRoute = createRoute({
@@ -55,7 +55,7 @@ const getRoute = createRoute({
   summary: 'How far a replay or a recovery is',
   tags,
   request: { params: taskParams },
-  responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...describeProblems(404, 503) },
+  responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...refusals(404) },
 })
 
 const cancelRoute = createRoute({
@@ -65,7 +65,7 @@ const cancelRoute = createRoute({
   summary: 'End a replay or a recovery; what it has added is still sent',
   tags,
   request: { params: taskParams },
-  responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...describeProblems(404, 409, 503) },
+  responses: { 200: { description: 'The task.', ...json(taskSchema) }, ...refusals(404, 409) },
 })
 
 /** Begins replays, which the dispatcher carries out, and tells how far they are. */

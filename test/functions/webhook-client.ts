@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import { createApp } from '../../functions/app.ts'
 import { parseResources } from '../../shared/resource.ts'
 import type { Logger } from '../../shared/role.ts'
@@ -38,15 +39,32 @@ export function createWebhookApp(stage: Stage) {
   return hono
 }
 
-/** Creates the app, and what asks it without a socket. */
+interface Document {
+  paths: Record<string, Record<string, { responses: Record<string, unknown> } | undefined>>
+}
+
+/** The statuses that the description of the API names for a request; none where it has no such operation. */
+function listStatuses({ paths }: Document, method: string, path: string): string[] {
+  const asked = `/v1/webhooks${path.replace(/\?.*$/, '')}`
+  const isAsked = (template: string) => new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}$`).test(asked)
+  const found = Object.keys(paths).find(isAsked)
+  return Object.keys(paths[found ?? '']?.[method.toLowerCase()]?.responses ?? {})
+}
+
+/** Creates the app, and what asks it without a socket. Whatever it answers has to be described in its `/openapi.json`. */
 export function createWebhookClient(stage: Stage): Call {
   const hono = createWebhookApp(stage)
+  const document = Promise.resolve(hono.request('/openapi.json')).then(
+    (response) => response.json() as Promise<Document>,
+  )
   return async (method, path, body, headers = {}) => {
     const response = await hono.request(`/v1/webhooks${path}`, {
       method,
       headers: { 'content-type': 'application/json', ...headers },
       ...(body ? { body: JSON.stringify(body) } : {}),
     })
+    const known = listStatuses(await document, method, path)
+    if (known.length > 0) expect(known, `${method} ${path}`).toContain(String(response.status))
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) }
   }
