@@ -156,8 +156,10 @@ export function startDeliverer(deps: DelivererDeps): Running {
   )
   let said = ''
   worker.on('error', (error) => {
-    if (said !== error.message) log.warn({ error: error.message }, 'the deliverer has trouble with Redis')
-    said = error.message
+    // A process that was held up has lost all of its jobs at once.
+    const kind = error.message.replace(/ job \S+/, '')
+    if (said !== kind) log.warn({ error: error.message }, 'the deliverer has trouble with Redis')
+    said = kind
   })
   worker.on('completed', () => {
     said = ''

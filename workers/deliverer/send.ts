@@ -166,5 +166,7 @@ function textOf(chunks: readonly Buffer[]): string {
 
 function describe(error: unknown): string {
   const cause = error instanceof AggregateError ? error.errors[0] : error
+  // The message of OpenSSL's own names a line of its source.
+  if (cause instanceof Error && 'reason' in cause && 'library' in cause) return `TLS: ${cause.reason}`
   return String(cause instanceof Error ? cause.message : cause).slice(0, 200)
 }

@@ -186,6 +186,13 @@ describe('a hostile receiver with TLS', () => {
     await expect.poll(() => sockets.size).toBe(0)
   })
 
+  it('that speaks no TLS is told by the reason alone', async () => {
+    const { url, close } = await startRaw((socket) => socket.end(`${ok}content-length: 0\r\n\r\n`))
+    closers.push(close)
+    const attempt = await post(startSender(), url.replace('http:', 'https:'))
+    expect(attempt).toMatchObject({ error: 'tls', detail: 'TLS: wrong version number' })
+  })
+
   it('that never finishes its handshake ends at the deadline', async () => {
     const { url, sockets, close } = await startRaw(() => undefined)
     closers.push(close)
