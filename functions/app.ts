@@ -202,7 +202,8 @@ function toInvalid(error: z.ZodError) {
   const issue = error.issues[0]
   if (issue?.code === 'unrecognized_keys') {
     const name = issue.keys[0] ?? ''
-    return invalid([...issue.path, name].join('.'), 'no such parameter; see /openapi.json')
+    const isOwn = issue.message.startsWith('no such')
+    return invalid([...issue.path, name].join('.'), isOwn ? issue.message : 'no such parameter; see /openapi.json')
   }
   return invalid(issue?.path.join('.') || 'body', issue?.message ?? 'not valid')
 }

@@ -91,7 +91,8 @@ async function answerPage(
   next.searchParams.set('from', cursor)
   // It was good for this once.
   next.searchParams.delete('ticket')
-  c.header('link', `<${next.pathname}${next.search}>; rel="next"`)
+  // Whatever path a proxy serves this under: a reference without a path keeps that of the request.
+  c.header('link', `<${next.search}>; rel="next"`)
   c.header('relay-cursor', cursor)
   // The events are JSON already.
   const events = `[${page.events.join(',')}]`

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi'
+import { suggest } from '../../shared/config/suggest.ts'
 
 /** Several values: a repeated parameter, or a list with commas. */
 const values = z
@@ -16,20 +17,44 @@ export function describeValues(description: string, example?: string) {
   })
 }
 
-/** How many items at most. */
-export function createLimit(standard: number) {
-  return z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(1000)
-    .default(standard)
-    .openapi({ type: 'integer', minimum: 1, maximum: 1000, default: standard, description: 'How many at most.' })
+/** A parameter that is one text. */
+export function createText(most: number) {
+  return z.string({ error: 'must be given once' }).max(most, `at most ${most} characters`)
 }
 
-export const labelSelector = z
-  .string()
-  .max(4096)
+/** A parameter that is a whole number. */
+export function createNumber({ least, most, standard }: { least: number; most: number; standard: number }) {
+  const message = `must be a whole number from ${least} to ${most}, given once`
+  return z
+    .string({ error: message })
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, message)
+    .default(standard)
+    .openapi({ type: 'integer', minimum: least, maximum: most, default: standard })
+}
+
+/** How many items at most. */
+export function createLimit(standard: number) {
+  return createNumber({ least: 1, most: 1000, standard }).openapi({ description: 'How many at most.' })
+}
+
+/** The parameters of a query. Others are refused, with the one that may have been meant. */
+export function createQuery<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = Object.keys(shape)
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? refuseName(issue.keys[0] ?? '', known) : undefined),
+  })
+}
+
+function refuseName(name: string, known: readonly string[]): string {
+  if (/^(access_?)?token$|^api_?key$/i.test(name))
+    return 'no such parameter; a credential goes into the header Authorization'
+  if (/^last-?event-?id$/i.test(name)) return 'no such parameter; a cursor goes into from, or the header Last-Event-ID'
+  return `no such parameter; there are ${known.join(', ')}.${suggest(name.replace(/\[.*$/, ''), known)}`
+}
+
+export const labelSelector = createText(4096)
   .optional()
   .openapi({ description: "A selector in Kubernetes' syntax.", example: 'app=web,tier!=db' })
 
@@ -100,7 +125,7 @@ export function createCollection<Item extends z.ZodType>(name: string, item: Ite
     .openapi(name)
 }
 
-export const continuation = z.string().optional().openapi({ description: 'The `next` of the page before.' })
+export const continuation = createText(4096).optional().openapi({ description: 'The `next` of the page before.' })
 
 /** The answer to a condition that holds. */
 export const unchanged = { description: 'Not modified since the version that `If-None-Match` names.' }

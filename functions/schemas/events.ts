@@ -1,5 +1,14 @@
 import { z } from '@hono/zod-openapi'
-import { createLimit, cursor, describeValues, labelSelector, objectFields } from './common.ts'
+import {
+  createLimit,
+  createNumber,
+  createQuery,
+  createText,
+  cursor,
+  describeValues,
+  labelSelector,
+  objectFields,
+} from './common.ts'
 
 const change = z.looseObject({ type: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })
 
@@ -44,45 +53,38 @@ const filterFields = {
   container: describeValues('The container of that change.'),
   reason: describeValues('The reason of that change.', 'OOMKilled'),
   labelSelector,
-  fieldSelector: z.string().max(4096).optional().openapi({
+  fieldSelector: createText(4096).optional().openapi({
     description: "A field selector in Kubernetes' syntax.",
     example: 'spec.nodeName=node-7,status.phase!=Succeeded',
   }),
-  where: z.string().max(4096).optional().openapi({
+  where: createText(4096).optional().openapi({
     description: 'A CEL expression over `event`, `data` and `old`; false where it fails.',
     example: 'data.restarts > 3 && old.phase == "Running"',
   }),
 }
 
 const beginning = {
-  from: z.string().min(1).max(128).optional().openapi({
+  from: createText(128).min(1, 'must not be empty').optional().openapi({
     description:
       'Where to begin: `now` (default of a stream), `start` (default of a page), `state` (streams only: the current objects first), a cursor, or a time in RFC 3339.',
   }),
-  ticket: z.string().max(64).optional().openapi({
+  ticket: createText(64).optional().openapi({
     description: 'For browsers, which cannot send a credential with a stream: what `POST /v1/tickets` gave.',
   }),
 }
 
-export const socketQuery = z.strictObject({ ...filterFields, ...beginning })
+export const socketQuery = createQuery({ ...filterFields, ...beginning })
 
-export const eventQuery = z.strictObject({
+export const eventQuery = createQuery({
   ...filterFields,
   ...beginning,
-  wait: z.coerce.number().int().min(0).max(60).default(0).openapi({
-    type: 'integer',
-    minimum: 0,
-    maximum: 60,
-    default: 0,
-    description: 'Pages only: how many seconds to wait for an event when there is none yet.',
+  wait: createNumber({ least: 0, most: 60, standard: 0 }).openapi({
+    description:
+      'Pages only: how many seconds to wait for an event when there is none yet. Counts as a stream meanwhile.',
   }),
   limit: createLimit(100).openapi({ description: 'Pages only: how many events at most.' }),
 })
 
 export const eventHeaders = z.object({
-  'last-event-id': z
-    .string()
-    .max(128)
-    .optional()
-    .openapi({ description: 'The last cursor that was seen; wins over `from`.' }),
+  'last-event-id': z.string().optional().openapi({ description: 'The last cursor that was seen; wins over `from`.' }),
 })

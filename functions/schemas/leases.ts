@@ -3,6 +3,7 @@ import {
   continuation,
   createCollection,
   createLimit,
+  createQuery,
   cursor,
   describeValues,
   labelSelector,
@@ -63,7 +64,7 @@ export const lease = z
 
 export const leaseCollection = createCollection('LeaseCollection', lease)
 
-export const leaseQuery = z.strictObject({
+export const leaseQuery = createQuery({
   namespace: describeValues('Namespaces, also as `team-*` or `!kube-*`.'),
   name: describeValues('Names, in the same way.'),
   holder: describeValues('Identities that hold the Lease now; an empty one: nobody does.'),
@@ -110,7 +111,7 @@ const moment = z
   .pipe(z.iso.datetime({ offset: true, error: 'must be a time, such as 2026-01-31T12:00:00Z' }))
   .optional()
 
-export const termQuery = z.strictObject({
+export const termQuery = createQuery({
   limit: createLimit(50),
   continue: continuation,
   since: moment.openapi({

@@ -1,5 +1,13 @@
 import { z } from '@hono/zod-openapi'
-import { continuation, createCollection, createLimit, describeValues, labelSelector, objectFields } from './common.ts'
+import {
+  continuation,
+  createCollection,
+  createLimit,
+  createQuery,
+  describeValues,
+  labelSelector,
+  objectFields,
+} from './common.ts'
 
 const quantities = z.object({ cpu: z.string().optional(), memory: z.string().optional() }).optional()
 const resources = z.object({ requests: quantities, limits: quantities }).optional()
@@ -50,7 +58,7 @@ export type Pod = z.infer<typeof pod>
 
 export const podCollection = createCollection('PodCollection', pod)
 
-export const podQuery = z.strictObject({
+export const podQuery = createQuery({
   namespace: describeValues('Namespaces, also as `team-*` or `!kube-*`.'),
   name: describeValues('Names, in the same way.'),
   phase: describeValues('Phases.', 'Running'),

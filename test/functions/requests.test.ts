@@ -111,7 +111,7 @@ test('pages through events, past those that do not match, and always moves on', 
   let next = start
   for (;;) {
     const { body, headers } = await get(`/v1/events?name=rare&limit=2&from=${next}`, asPage)
-    expect(headers.get('link')).toBe(`</v1/events?name=rare&limit=2&from=${body.next}>; rel="next"`)
+    expect(headers.get('link')).toBe(`<?name=rare&limit=2&from=${body.next}>; rel="next"`)
     if (body.events.length === 0) break
     for (const event of body.events) seen.push(event.cursor)
     expect(body.next).not.toBe(next)
