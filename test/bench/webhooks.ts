@@ -3,7 +3,7 @@ import { runBacklog } from './webhooks/backlog.ts'
 import { runLatency, runLoop, runRelay, type Score } from './webhooks/races.ts'
 
 const repetitions = 3
-const perSecond = 5000
+const perSecond = 10_000
 const waitingPerSecond = 50_000
 const [few, many] = [10, 100]
 
@@ -17,7 +17,8 @@ export const webhooks: Bench = {
       'ten endpoints': { race: () => runRelay(total, { live: few }), peers: ['bullmq-fetch', 'bullmq-undici'] },
       'bullmq-fetch': { race: () => runLoop('fetch', total, few), peers: [] },
       'bullmq-undici': { race: () => runLoop('undici', total, few), peers: [] },
-      '100 endpoints': { race: () => runRelay(total, { live: many }), peers: ['bullmq-fetch', 'bullmq-undici'] },
+      '100 endpoints': { race: () => runRelay(total, { live: many }), peers: ['bullmq-undici, 100 endpoints'] },
+      'bullmq-undici, 100 endpoints': { race: () => runLoop('undici', total, many), peers: [] },
       '100 endpoints, one never answers': {
         race: () => runRelay(total, { live: many - 1, silent: 1 }),
         peers: ['100 endpoints'],

@@ -32,21 +32,21 @@ export function runRelay(total: number, { live, silent = 0, slow = 0 }: Endpoint
     const receivers = await startProgram('receiver.ts', live, silent, slow)
     const stage = await createStage(redis.url)
     for (const port of receivers.ports) await stage.register(`http://127.0.0.1:${port}/hook`)
-    const events = eventsOf(Math.ceil(total / (live + silent + slow)))
-    await receivers.tell({ want: events.length * live })
     const relay = await startProgram('relay.ts', redis.url, stage.cluster, encryptionKey)
-    const score = measure(receivers, relay, stage.redis)
-    for (let i = 0; i < events.length; i += appended) await stage.append(...events.slice(i, i + appended))
-    const result = await score
-    // Delivered is what is recorded as that.
-    for (const { id, url } of await stage.store.all()) {
-      if (!receivers.ports.slice(0, live).some((port) => url.includes(`:${port}/`))) continue
-      await until(async () => (await stage.ledger.counts(id)).delivered === events.length)
-    }
+    let sent = 0
+    const score = await measure({ receivers, sender: relay, redis: stage.redis }, { total, live }, async (events) => {
+      for (let i = 0; i < events.length; i += appended) await stage.append(...events.slice(i, i + appended))
+      sent += events.length
+      // Delivered is what is recorded as that.
+      for (const { id, url } of await stage.store.all()) {
+        if (!receivers.ports.slice(0, live).some((port) => url.includes(`:${port}/`))) continue
+        await until(async () => (await stage.ledger.counts(id)).delivered === sent)
+      }
+    })
     await relay.stop()
     await stage.close()
     await receivers.stop()
-    return result
+    return score
   })
 }
 
@@ -56,24 +56,29 @@ export function runLoop(kind: string, total: number, endpoints: number): Promise
     const receivers = await startProgram('receiver.ts', endpoints)
     const connection = new Redis(redis.url, { maxRetriesPerRequest: null })
     const queue = new Queue('reference', { connection })
-    const jobs = eventsOf(Math.ceil(total / endpoints)).flatMap((event) =>
-      receivers.ports.map((port) => ({
-        name: 'deliver',
-        data: { url: `http://127.0.0.1:${port}/hook`, id: toMessageId(event.id), body: JSON.stringify(event) },
-      })),
-    )
-    await receivers.tell({ want: jobs.length })
     const loop = await startProgram('loop.ts', kind, redis.url, encryptionKey)
-    const score = measure(receivers, loop, connection)
-    const size = appended * endpoints
-    for (let i = 0; i < jobs.length; i += size) await queue.addBulk(jobs.slice(i, i + size))
-    const result = await score
-    await until(async () => (await queue.getCompletedCount()) === jobs.length)
+    let sent = 0
+    const score = await measure(
+      { receivers, sender: loop, redis: connection },
+      { total, live: endpoints },
+      async (events) => {
+        const jobs = events.flatMap((event) =>
+          receivers.ports.map((port) => ({
+            name: 'deliver',
+            data: { url: `http://127.0.0.1:${port}/hook`, id: toMessageId(event.id), body: JSON.stringify(event) },
+          })),
+        )
+        const size = appended * endpoints
+        for (let i = 0; i < jobs.length; i += size) await queue.addBulk(jobs.slice(i, i + size))
+        sent += jobs.length
+        await until(async () => (await queue.getCompletedCount()) === sent)
+      },
+    )
     await loop.stop()
     await queue.close()
     connection.disconnect()
     await receivers.stop()
-    return result
+    return score
   })
 }
 
@@ -106,16 +111,33 @@ export function runLatency(rate: number, seconds: number): Promise<number[]> {
   })
 }
 
-async function measure(receivers: Program, sender: Program, redis: Redis): Promise<Score> {
+/**
+ * Measures deliveries of events to `live` endpoints, after half as many that do not count: what a start costs once, such as
+ * connections and compiled code, is not what a delivery costs.
+ * @param deliver resolves when all of its events are recorded as delivered.
+ */
+async function measure(
+  programs: { receivers: Program; sender: Program; redis: Redis },
+  { total, live }: { total: number; live: number },
+  deliver: (events: readonly RelayEvent[]) => Promise<void>,
+): Promise<Score> {
+  const { receivers, sender, redis } = programs
   const pid = Number(/process_id:(\d+)/.exec(await redis.info('server'))?.[1])
   const read = () => [sender.pid, pid, receivers.pid].map(readProcessorTime)
-  await receivers.hear('warm')
-  const before = read()
-  const { count, ms } = await receivers.hear('complete')
-  const [own = Number.NaN, server = Number.NaN, theirs = Number.NaN] = read().map(
-    (used, n) => (used - (before[n] ?? 0)) / count,
+  const count = Math.ceil(total / live)
+  const first = eventsOf(Math.ceil(count / 2))
+  await receivers.tell({ want: first.length * live })
+  await deliver(first)
+  await receivers.tell({ want: count * live })
+  const warm = receivers.hear('warm').then(read)
+  const complete = receivers.hear('complete').then((result) => ({ ...result, after: read() }))
+  await deliver(eventsOf(count))
+  const before = await warm
+  const result = await complete
+  const [own = Number.NaN, server = Number.NaN, theirs = Number.NaN] = result.after.map(
+    (used, n) => (used - (before[n] ?? 0)) / result.count,
   )
-  return { speed: (count / ms) * 1000, cpu: { sender: own, redis: server, receivers: theirs } }
+  return { speed: (result.count / result.ms) * 1000, cpu: { sender: own, redis: server, receivers: theirs } }
 }
 
 async function withRedis<T>(run: (redis: TestRedis) => Promise<T>): Promise<T> {
