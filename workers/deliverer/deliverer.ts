@@ -19,6 +19,7 @@ import { createBatcher } from './batcher.ts'
 import { createContentWriter } from './body.ts'
 import { createCache } from './cache.ts'
 import { type Resolve, resolveBySystem } from './connect.ts'
+import { createCrowd } from './crowd.ts'
 import { createEndpointHealth } from './health.ts'
 import { createLanes } from './lanes.ts'
 import { processJob } from './process.ts'
@@ -86,6 +87,8 @@ const defaults: DelivererOptions = {
 const depth = 2
 /** How many bytes of events are kept at hand for the next webhook. */
 const eventBytes = 16 * 1024 * 1024
+/** Deliveries that this process works on at a time while it is its processor that they wait for. */
+const crowdSize = 640
 const settling = { largest: 200, pause: 4 }
 
 /** Starts the deliverer: it takes jobs, signs and posts what they refer to, and records what became of it. */
@@ -96,6 +99,7 @@ export function startDeliverer(deps: DelivererDeps): Running {
   const ledger = createLedgerWork(redis, keys, { keep: options.keep, events: createCache(eventBytes) })
   const store = createWebhookStore(redis, keys)
   const lanes = createLanes({ width, depth, places: options.concurrency, now })
+  const crowd = createCrowd({ most: crowdSize, idle: () => performance.eventLoopUtilization().idle })
   const sender = createSender({ ...options, policy: deps.policy })
   let isStopping = false
   const process = {
@@ -133,10 +137,12 @@ export function startDeliverer(deps: DelivererDeps): Running {
       }
       const lane = await lanes.enter(job.data.webhook, job.data.seqs.length)
       if ('busyFor' in lane) return putAside(Date.now() + lane.busyFor)
+      const leave = await crowd.enter(job.data.seqs.length)
       let aside: number | undefined
       try {
         aside = await processJob(process, job.data, job.id ?? '', lane)
       } finally {
+        leave()
         lane.leave()
       }
       // Not all at the very moment at which the endpoint has asked to be spoken to again.
