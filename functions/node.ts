@@ -193,7 +193,8 @@ function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
   }
   const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400
   const title = STATUS_CODES[status] ?? ''
-  const body = JSON.stringify({ type: 'about:blank', title, status, detail: 'The request is no readable HTTP.' })
+  const detail = status === 431 ? 'The headers are longer than 16 KiB.' : 'The request is no readable HTTP.'
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail })
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
   )

@@ -101,7 +101,11 @@ export function hideFailures(redis: RedisClient, log: Logger): RedisClient {
 /** Answers an error of ours. */
 export function answerError({ code, status, message, details }: RelayError): Response {
   const { retryAfter, ...extra } = details
-  return answerProblem(code, status, message, extra, retryAfter === undefined ? {} : { 'retry-after': `${retryAfter}` })
+  return answerProblem(code, status, message, extra, {
+    ...(retryAfter === undefined ? {} : { 'retry-after': `${retryAfter}` }),
+    // RFC 9110, section 11.6.1.
+    ...(code === 'unauthorized' ? { 'www-authenticate': 'Bearer' } : {}),
+  })
 }
 
 function toRelayError(error: HTTPException): RelayError {

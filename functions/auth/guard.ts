@@ -47,9 +47,10 @@ export function createIdentify(deps: {
     if (token !== undefined) return authenticator.identify(token)
     const cookie = c.req.header('authorization') === undefined ? getCookie(c, loginCookie) : undefined
     if (cookie === undefined) {
-      throw new RelayError('unauthorized', 'Send your credential as `Authorization: Bearer …`.', {
-        field: 'Authorization',
-      })
+      const message = isTooLong(c)
+        ? `The credential is longer than ${longest} characters.`
+        : 'Send your credential as `Authorization: Bearer …`.'
+      throw new RelayError('unauthorized', message, { field: 'Authorization' })
     }
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') requireOrigin(c, origins)
     const login = await logins.find(cookie)
@@ -69,7 +70,19 @@ export function createIdentifier(identify: Identify): MiddlewareHandler<AppEnv> 
 
 /** The credential that a request carries in its header. */
 export function readBearer(c: Context): string | undefined {
-  return /^Bearer +(\S{1,8192})$/i.exec(c.req.header('authorization') ?? '')?.[1]
+  const token = findBearer(c)
+  return token === undefined || token.length > longest ? undefined : token
+}
+
+/** Of a credential, in characters: tokens with a few hundred groups are shorter, and all headers together may have 16 KiB. */
+const longest = 8192
+
+function isTooLong(c: Context): boolean {
+  return (findBearer(c)?.length ?? 0) > longest
+}
+
+function findBearer(c: Context): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
 }
 
 /** Only what browsers open without headers of their own takes tickets. */

@@ -241,6 +241,36 @@ test('what is not yours is answered as what is not there', async () => {
   expect(found).toMatchObject({ enabled: true, description: canary })
 })
 
+test('knowing what another tenant was answered is of no use', async () => {
+  const ask = async (tenant: string, path: string, more: Record<string, string> = {}) => {
+    const headers = { authorization: `Bearer ${tokens[tenant]}`, ...more }
+    const response = await fetch(`${serving.url}${path}`, { headers })
+    await response.body?.cancel()
+    return response
+  }
+  for (const path of [
+    '/v1/pods',
+    '/v1/pods?namespace=bank',
+    '/v1/pods/bank/vault',
+    '/v1/leases/bank/leader',
+    '/v1/holders/bank-one',
+  ]) {
+    const theirs = await ask('owner', path)
+    const etag = theirs.headers.get('etag') ?? ''
+    expect(etag, path).toMatch(/^W\/"/)
+    expect(theirs.headers.get('cache-control')).toBe('private, no-cache')
+    expect(theirs.headers.get('vary')).toContain('authorization, cookie')
+    for (const known of [etag, '*']) {
+      expect([403, 404], path).toContain((await ask('shop', path, { 'if-none-match': known })).status)
+      expect((await fetch(`${serving.url}${path}`, { headers: { 'if-none-match': known } })).status).toBe(401)
+    }
+  }
+  for (const path of ['/v1/events', '/v1/webhooks', `/v1/webhooks/${world.webhook}`, '/v1/login', '/metrics']) {
+    const { headers } = await ask('owner', path, { accept: 'application/json' })
+    expect(headers.get('cache-control'), path).toBe('no-store')
+  }
+})
+
 test('a look at history counts what one may see, not how much there is', async () => {
   await until(async () => {
     const { text } = await fetchText('shop', post('/v1/filters/check', { filter: { resource: 'pods' } }))
