@@ -5,7 +5,7 @@ import type { AppEnv } from '../deps.ts'
 import { readHead } from '../listing.ts'
 import { missing, type WebhookContext } from './context.ts'
 import { refusals, refusalsOfBody } from './problems.ts'
-import { sealHeaders, toMs } from './register.ts'
+import { requireBatches, sealHeaders, toMs } from './register.ts'
 import {
   changeHeaders,
   etag,
@@ -113,22 +113,26 @@ export function mountManagement(app: OpenAPIHono, context: WebhookContext): void
       // Somebody who turns an endpoint on or off has taken the reason back, or gives one of their own.
       const {
         description,
+        batchSeconds,
         schedule: __,
         fields,
         headers: ___,
         ...rest
       } = input.enabled === undefined ? current : switchWebhook(current, input.enabled, { at: now().getTime() })
-      return {
+      const after = {
         ...rest,
         ...(url === undefined ? {} : { url }),
         ...(filter === undefined ? {} : { filter }),
         ...(input.ordering === undefined ? {} : { ordering: input.ordering }),
         ...(input.content === undefined ? {} : { content: input.content }),
         ...keep('description', input.description, description),
+        ...keep('batchSeconds', input.batchSeconds, batchSeconds),
         ...keep('schedule', schedule, current.schedule),
         ...keep('fields', input.fields, fields),
         ...keep('headers', headers, current.headers),
       }
+      requireBatches(after)
+      return after
     })
     if (changed === undefined) throw missing(id)
     if (input.enabled === true) await health.recover(id)

@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { RelayError } from '../../shared/errors.ts'
+import { invalid, RelayError } from '../../shared/errors.ts'
 import { formatPosition, parsePosition } from '../../shared/position.ts'
 import { selectResources } from '../../shared/state-event.ts'
 import type { SecretBox } from '../../shared/webhook/secret.ts'
@@ -48,9 +48,10 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
 
   /** All of a webhook but what makes it one of its own. */
   const draft = async (input: Input) => {
-    const { description, ordering, content, schedule, fields } = input
+    const { description, ordering, content, batchSeconds, schedule, fields } = input
     const url = policy.checkUrl(input.url).href
     const filter = context.readFilter(input.filter)
+    requireBatches(input)
     refuseFuture('from', input.from, now())
     const start = await findStart(reader, input.from)
     return {
@@ -60,6 +61,7 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
       enabled: true,
       ...(ordering === undefined ? {} : { ordering }),
       ...(content === undefined ? {} : { content }),
+      ...(batchSeconds === undefined ? {} : { batchSeconds }),
       ...(schedule === undefined ? {} : { schedule: toMs(schedule) }),
       ...(fields === undefined ? {} : { fields }),
       start: formatPosition(requireKept(start)),
@@ -117,6 +119,16 @@ export function mountRegistration(app: OpenAPIHono, context: WebhookContext): vo
 
 function describe(webhook: Webhook) {
   return { location: `/v1/webhooks/${webhook.id}`, etag: tagOf(webhook) }
+}
+
+/** @throws RelayError `invalid` where batches are to wait that there are none of. */
+export function requireBatches(
+  wish: { [name in 'batchSeconds' | 'content' | 'ordering']?: Webhook[name] | undefined },
+) {
+  const { batchSeconds = 0, content, ordering = 'none' } = wish
+  if (batchSeconds > 0 && (content !== 'batch' || ordering !== 'none')) {
+    throw invalid('batchSeconds', 'only with "content": "batch" and "ordering": "none"')
+  }
 }
 
 /** Encrypts what is sent in headers. */

@@ -57,6 +57,12 @@ const content = z.enum(contents).openapi({
     'How CloudEvents puts events into requests. `structured`: one event as JSON. `binary`: its `data` as the body, all else in `ce-` headers. `batch`: a JSON list of events that came together, up to 64 or 256 kB; they are taken or repeated as one, under one `webhook-id`.',
 })
 
+const batchSeconds = z.int().min(0).max(60).openapi({
+  description:
+    'For how many seconds a batch may wait for more events after its first; it is sent sooner when it is full. Standard: 0, what comes together goes together. With `content: batch` and `ordering: none`.',
+  example: 2,
+})
+
 const fields = z
   .array(
     z.string().regex(/^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9_./-]+)?$/, 'a field of data, such as phase or labels.app'),
@@ -96,6 +102,7 @@ export const webhookInput = z
     description: description.optional(),
     ordering: ordering.optional(),
     content: content.optional(),
+    batchSeconds: batchSeconds.optional(),
     schedule: schedule.optional(),
     fields: fields.optional(),
     headers: headers.optional(),
@@ -120,6 +127,7 @@ export const webhookChange = z
     enabled: z.boolean().optional(),
     ordering: ordering.optional(),
     content: content.optional(),
+    batchSeconds: batchSeconds.nullable().optional(),
     schedule: schedule.nullable().optional(),
     fields: fields.nullable().optional(),
     headers: headers.nullable().optional(),
@@ -161,6 +169,7 @@ const webhookFields = {
   disabledAt: z.string().optional().openapi({ format: 'date-time', description: 'When it was turned off.' }),
   ordering: ordering.optional(),
   content: content.optional(),
+  batchSeconds: batchSeconds.optional(),
   schedule: z.array(z.number()).optional(),
   fields: z.array(z.string()).optional(),
   headers: z.array(z.string()).optional().openapi({ description: 'Names only: their values may be secret.' }),

@@ -40,7 +40,7 @@ interface Judged {
  */
 export function judgeDeliveries(
   deliveries: readonly ListedDelivery[],
-  { enabled }: Pick<Webhook, 'enabled'>,
+  { enabled, batchSeconds = 0 }: Pick<Webhook, 'enabled' | 'batchSeconds'>,
   now: number,
 ): Judged | undefined {
   const best =
@@ -59,6 +59,9 @@ export function judgeDeliveries(
       if (!enabled) return { verdict: state, detail: 'The webhook was turned off; it ends in a moment.' }
       if (due !== undefined && due > now) {
         return { verdict: state, detail: `The next attempt is at ${toTime(due)}, after ${tried}: ${failure}.` }
+      }
+      if (batchSeconds > 0 && attempts.length === 0) {
+        return { verdict: state, detail: `It waits for its batch, for ${batchSeconds} s at most.` }
       }
       const line = object === undefined ? '' : `, unless it waits for what came before it about ${object}`
       return { verdict: state, detail: `It is to be attempted at once${line}.` }

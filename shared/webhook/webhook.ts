@@ -59,6 +59,8 @@ export interface Webhook {
   ordering?: Ordering
   /** Absent: `structured`. */
   content?: ContentMode
+  /** Of batches: for how many seconds one may wait for more; absent: not at all. */
+  batchSeconds?: number
   /** Pauses before the attempts in ms, the first at once; absent: the standard ones. */
   schedule?: number[]
   /** What of an event's `data` is sent, as dotted paths; absent: all of it. */

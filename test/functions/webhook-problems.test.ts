@@ -31,6 +31,15 @@ it.each<[string, string, string, string, string]>([
   ['POST', '', `{"url":"${url}","headers":{"Host":"x"}}`, 'headers.Host', 'a name in lower case, such as x-team'],
   ['POST', '', `{"url":"${url}","headers":{"host":"x"}}`, 'headers.host', 'a header that is not for you to set'],
   ['POST', '', `{"url":"${url}","from":"${future}"}`, 'from', 'is in the future; write now'],
+  [
+    'POST',
+    '',
+    `{"url":"${url}","batchSeconds":2}`,
+    'batchSeconds',
+    'only with "content": "batch" and "ordering": "none"',
+  ],
+  ['POST', '', `{"url":"${url}","content":"batch","batchSeconds":61}`, 'batchSeconds', 'Too big'],
+  ['PATCH', '/ID', '{"batchSeconds":2}', 'batchSeconds', 'only with "content": "batch" and "ordering": "none"'],
   ['PATCH', '/ID', '{"filter":null}', 'filter', 'must be an object, such as {"phase": ["Failed"]}'],
   ['PATCH', '/ID', '{"filter":{"__proto__":["x"]}}', 'filter.__proto__', 'no such filter; there are'],
   ['POST', '/ID/replay', '{}', 'from', 'is missing'],
@@ -71,4 +80,13 @@ it('ends all keys at once when asked to, however many there are', async () => {
   ])
   expect((await rotate(0)).status).toBe(200)
   expect((await stage.store.get(String(created.id)))?.secrets).toHaveLength(1)
+})
+
+it('keeps for how long a batch may wait, until it is taken away', async () => {
+  const { body: created } = await call('POST', '', { url, content: 'batch', batchSeconds: 2 })
+  const change = (body: object) => call('PATCH', `/${created.id}`, body)
+  expect(created.batchSeconds).toBe(2)
+  expect((await change({ batchSeconds: 5 })).body.batchSeconds).toBe(5)
+  expect(await change({ content: 'structured' })).toMatchObject({ status: 400, body: { field: 'batchSeconds' } })
+  expect((await change({ content: 'structured', batchSeconds: null })).body.batchSeconds).toBeUndefined()
 })

@@ -5,6 +5,7 @@ import { createWebhookStore } from '../../shared/webhook/store.ts'
 import { createCatchUp } from './catch-up.ts'
 import type { DispatcherDeps } from './dispatcher.ts'
 import { createErrands } from './errands.ts'
+import { createHolding } from './holding.ts'
 import { createLosses } from './losses.ts'
 import { matchEntries, type PlannedJob, type Subscriber } from './match.ts'
 import { followingOf, placeIn } from './place.ts'
@@ -55,11 +56,19 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     await send(step.jobs)
   }
   const send = async (jobs: readonly PlannedJob[]) => {
-    if (jobs.length === 0) return
-    await progress.sent(await enqueue(jobs.map(({ job }) => job)))
+    const ready = holding.keep(jobs)
+    if (ready.length > 0) await progress.sent(await enqueue(ready))
   }
+  const holding = createHolding((id) => {
+    const sent = inTurn(async () => {
+      const job = holding.take(id)
+      if (job !== undefined && !signal.aborted) await progress.sent(await enqueue([job]))
+    })
+    sent.catch((error: unknown) => over.abort(error))
+  })
   const flushOutbox = async () => {
-    const jobs = Object.values(await progress.outbox())
+    const decided = Object.entries(await progress.outbox())
+    const jobs = decided.flatMap(([id, job]) => (holding.has(id) ? [] : [job]))
     for (let i = 0; i < jobs.length; i += pageSize) {
       const page = jobs.slice(i, i + pageSize)
       await progress.sent(await enqueue(page.map((job) => JSON.parse(job))))
@@ -138,7 +147,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
   const dispatch = async (entries: readonly LogEntry[]) => {
     let rest = entries
     while (rest.length > 0) {
-      const { jobs, last } = matchEntries(position.epoch, rest, subscribers, commitSize, now())
+      const { jobs, last } = matchEntries(position.epoch, rest, subscribers, commitSize, now(), holding.open)
       await moveTo({ epoch: position.epoch, seq: last }, { jobs })
       rest = rest.filter(({ seq }) => seq > last)
     }
@@ -190,6 +199,7 @@ export async function lead(deps: DispatcherDeps, progress: Progress, first: Lead
     }
   } finally {
     over.abort()
+    holding.close()
     await Promise.all([...catching.values(), errands.ended()])
   }
   // A webhook that could not catch up ends the lead as any other failure does.

@@ -16,6 +16,8 @@ export interface Subscriber {
   start: Position
   /** Of one object one after the other. */
   isOrdered?: boolean
+  /** For how many ms a job of its may wait for more; absent: not at all. */
+  gather?: number
   /** How its start with the state goes; absent: it has none. */
   snapshot?: SnapshotPlan
   /** What its start with the state included already: objects with the entry up to which. */
@@ -30,6 +32,8 @@ export interface Subscriber {
 export interface PlannedJob {
   job: DeliveryJob
   deliveries: PlannedDelivery[]
+  /** For how many ms the job may wait for more; absent: not at all. */
+  gather?: number
 }
 
 export interface PlannedDelivery {
@@ -51,6 +55,7 @@ export interface Plan {
  * Matches entries in order, each parsed once.
  * @param limit stops after the entry with which this many deliveries are reached, so that one commit stays short.
  * @param now ms since 1970, when they are accepted.
+ * @param waiting jobs that take more, by webhook; absent: none are to wait.
  */
 export function matchEntries(
   epoch: string,
@@ -58,6 +63,7 @@ export function matchEntries(
   subscribers: readonly Subscriber[],
   limit: number,
   now: number,
+  waiting?: ReadonlyMap<string, DeliveryJob>,
 ): Plan {
   const open = new Map<string, PlannedJob>()
   const jobs: PlannedJob[] = []
@@ -68,14 +74,16 @@ export function matchEntries(
     if (subscribers.length === 0) continue
     const event = JSON.parse(json) as RelayEvent
     const id = formatPosition({ epoch, seq })
-    for (const { id: webhook, matches, start, isOrdered, told } of subscribers) {
+    for (const { id: webhook, matches, start, isOrdered, told, gather } of subscribers) {
       // A start from another life of the log was before that life ended.
       if (start.epoch === epoch && seq <= start.seq) continue
       const scope = matches(event)
       if (scope === undefined || seq <= (told?.get(lineOf(event)) ?? 0)) continue
       let planned = open.get(webhook)
-      if (planned === undefined || planned.deliveries.length === maxJobSize) {
-        planned = { job: { webhook, epoch, group: seq.toString(36), attempt: 0, seqs: [] }, deliveries: [] }
+      if (planned === undefined || planned.job.seqs.length === maxJobSize) {
+        const before = planned === undefined ? waiting?.get(webhook) : undefined
+        const job = before ?? { webhook, epoch, group: seq.toString(36), attempt: 0, seqs: [] }
+        planned = { job, deliveries: [], ...(waiting === undefined || gather === undefined ? {} : { gather }) }
         open.set(webhook, planned)
         jobs.push(planned)
       }

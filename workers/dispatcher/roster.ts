@@ -58,7 +58,7 @@ interface Known {
 
 function compile(text: string): Known {
   const webhook = parseWebhook(text)
-  const { id, filter, start, state, enabled, ordering = 'none', owner } = webhook
+  const { id, filter, start, state, enabled, ordering = 'none', content, batchSeconds = 0, owner } = webhook
   if (!enabled) return { text, off: webhook }
   const named = filter.type?.filter((type) => type.startsWith('relay.'))
   const subscriber: Subscriber = {
@@ -66,6 +66,8 @@ function compile(text: string): Known {
     matches: compileFilter(filter),
     start: parsePosition(start),
     isOrdered: ordering !== 'none',
+    // What is kept in order goes one by one.
+    ...(content === 'batch' && ordering === 'none' && batchSeconds > 0 ? { gather: batchSeconds * 1000 } : {}),
     ...(state === undefined ? {} : { snapshot: planSnapshot(text, state, filter) }),
     ...(named === undefined || named.length === 0 ? {} : { wantsRelay: compilePattern(filter.type ?? []) }),
     ...(owner === undefined ? {} : { tenant: owner.tenant }),

@@ -68,8 +68,8 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
   const tell = (answer: object, options: Options) => show(answer, options, () => renderFields({ ...answer }))
 
   add('add <endpoint>', 'register a webhook; its secret is told this once', async (client, url, options) => {
-    const { filter, from, ordering, content, description, signatures, dryRun } = options
-    const body = { url, filter, from, ordering, content, description, signatures }
+    const { filter, from, ordering, content, batchSeconds, description, signatures, dryRun } = options
+    const body = { url, filter, from, ordering, content, batchSeconds, description, signatures }
     if (dryRun) {
       const answer = await client.ask<Rehearsal>('POST', '?dryRun=true', body)
       return show(answer, options, () => renderRehearsal(answer))
@@ -81,6 +81,7 @@ export function addWebhookCommands(program: Command, deps: WebhookCommandDeps): 
     .option('--dry-run', 'check everything, register nothing, and tell what it would have been sent in the last hour')
     .option('--ordering <word>', 'none, object or latest')
     .option('--content <word>', 'structured, binary or batch')
+    .option('--batch-seconds <seconds>', 'for how long a batch may wait for more', Number)
     .option('--description <text>', 'for people')
     .option('--signatures <kinds...>', 'v1, v1a or both')
 
