@@ -90,7 +90,9 @@ function addRbac(program: Command, done: (code: number) => void): void {
       'leave out reading the namespace kube-system, which tells one cluster from another',
     )
     .option('--dry-run', 'let the cluster check everything, and change nothing')
-  for (const setting of [settings.resources, settings.kubeconfig, settings.context]) addFlag(command, setting)
+  for (const setting of [settings.resources, settings.auth, settings.kubeconfig, settings.context]) {
+    addFlag(command, setting)
+  }
   command.action(async (action, values) => {
     const config = loadConfig(readFlags(values))
     const { runRbac } = await import('./commands/rbac/command.ts')
@@ -100,6 +102,7 @@ function addRbac(program: Command, done: (code: number) => void): void {
       serviceAccount: values.serviceAccount,
       namespace: values.namespace,
       withIdentity: values.clusterIdentity,
+      withReviews: config.auth === 'kubernetes',
       dryRun: values.dryRun === true,
       cluster: findSources(config, env),
       print,

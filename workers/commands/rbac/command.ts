@@ -19,6 +19,8 @@ export interface RbacOptions {
   dryRun: boolean
   /** Whether to include what tells one cluster from another. */
   withIdentity: boolean
+  /** Whether to include what RELAY_AUTH=kubernetes takes. */
+  withReviews: boolean
   cluster: Parameters<typeof chooseCluster>[0]
   print(text: string): void
   warn(text: string): void
@@ -44,7 +46,7 @@ export async function runRbac(options: RbacOptions): Promise<number> {
     const settled = await settleNames(client, resources)
     if (action === 'print') return print(settled, options)
     if (action === 'apply') return await apply(client, build(settled, options), options)
-    return await check(client, listNeeds(settled, options.withIdentity), options)
+    return await check(client, listNeeds(settled, options), options)
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error
     options.warn(`relay: ${error.message}\n`)
@@ -55,9 +57,9 @@ export async function runRbac(options: RbacOptions): Promise<number> {
 }
 
 function build(resources: readonly WatchedResource[], options: RbacOptions): Manifest[] {
-  const { serviceAccount, namespace, withIdentity } = options
+  const { serviceAccount, namespace } = options
   const subject: Subject = { kind: 'ServiceAccount', name: serviceAccount, namespace }
-  return buildManifests(listNeeds(resources, withIdentity), serviceAccount, subject)
+  return buildManifests(listNeeds(resources, options), serviceAccount, subject)
 }
 
 function print(resources: readonly WatchedResource[], options: RbacOptions): number {

@@ -7,7 +7,7 @@ const verbs = ['get', 'list', 'watch'] as const
 
 /** One thing that the relay has to be allowed. */
 export interface Need {
-  verb: (typeof verbs)[number]
+  verb: (typeof verbs)[number] | 'create'
   /** Of the API; empty for the core. */
   group: string
   resource: string
@@ -42,11 +42,21 @@ export interface Manifest {
 /** The namespace that tells one cluster from another: its uid is the cluster's. */
 const identityNamespace = 'kube-system'
 
+/** To ask whose a token is and what its owner may do, as ClusterRole `system:auth-delegator` allows. */
+const reviews: readonly Need[] = [
+  { verb: 'create', group: 'authentication.k8s.io', resource: 'tokenreviews' },
+  { verb: 'create', group: 'authorization.k8s.io', resource: 'subjectaccessreviews' },
+]
+
 /**
  * Everything that watching these resources takes, and nothing more.
- * @param withIdentity also what it takes to notice that another cluster answers under the same address.
+ * @param also.withIdentity what it takes to notice that another cluster answers under the same address.
+ * @param also.withReviews what it takes to know callers by their tokens of the cluster.
  */
-export function listNeeds(resources: readonly WatchedResource[], withIdentity: boolean): Need[] {
+export function listNeeds(
+  resources: readonly WatchedResource[],
+  also: { withIdentity: boolean; withReviews: boolean },
+): Need[] {
   const needs = resources.flatMap(({ group, resource, namespace }) =>
     verbs.map((verb): Need => ({ verb, group, resource, ...(namespace === undefined ? {} : { namespace }) })),
   )
@@ -60,7 +70,7 @@ export function listNeeds(resources: readonly WatchedResource[], withIdentity: b
   const isCovered = needs.some(
     ({ group, resource, namespace }) => `${group}/${resource}` === '/namespaces' && !namespace,
   )
-  return withIdentity && !isCovered ? [...needs, identity] : needs
+  return [...needs, ...(also.withReviews ? reviews : []), ...(also.withIdentity && !isCovered ? [identity] : [])]
 }
 
 /**

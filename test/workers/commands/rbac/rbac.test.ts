@@ -20,8 +20,8 @@ import {
 } from '../../../support/scripted-server.ts'
 
 const account: Subject = { kind: 'ServiceAccount', name: 'relay', namespace: 'watching' }
-const manifestsOf = (resources: string, withIdentity = false) =>
-  buildManifests(listNeeds(parseResources(resources), withIdentity), 'relay', account)
+const manifestsOf = (resources: string, withIdentity = false, withReviews = false) =>
+  buildManifests(listNeeds(parseResources(resources), { withIdentity, withReviews }), 'relay', account)
 const brief = ({ kind, metadata, rules }: Manifest) =>
   [kind, metadata.namespace, ...(rules ?? []).map((rule) => `${rule.apiGroups}/${rule.resources} ${rule.verbs}`)]
     .filter((part) => part !== undefined)
@@ -57,8 +57,19 @@ describe('the least rights', () => {
     ])
   })
 
+  it('are, to know callers by their tokens, also to ask whose a token is and what it may do', () => {
+    expect(manifestsOf('pods?namespace=shop', false, true).map(brief)).toEqual([
+      'Role shop /pods get,list,watch',
+      'RoleBinding shop',
+      'ClusterRole authentication.k8s.io/tokenreviews create authorization.k8s.io/subjectaccessreviews create',
+      'ClusterRoleBinding',
+    ])
+  })
+
   it('never are wildcards or secrets', () => {
-    expect(JSON.stringify(manifestsOf('pods,leases,nodes,deployments,rolebindings', true))).not.toMatch(/\*|secrets/)
+    expect(JSON.stringify(manifestsOf('pods,leases,nodes,deployments,rolebindings', true, true))).not.toMatch(
+      /\*|secrets/,
+    )
   })
 })
 
@@ -122,6 +133,7 @@ describe('in a cluster', () => {
       namespace: 'watching',
       dryRun: more.dryRun ?? false,
       withIdentity: false,
+      withReviews: false,
       cluster: { kubeconfig: join(folder, 'config'), context: more.context, inCluster: false },
       print(text) {
         texts.out += text
@@ -258,7 +270,7 @@ describe('against recorded answers', () => {
   it('a review of a real server is understood', async () => {
     const review = await read('selfsubjectaccessreview')
     const client = await connect((_, response) => sendJson(response, 201, review))
-    const [need] = listNeeds(parseResources('pods?namespace=shop'), false)
+    const [need] = listNeeds(parseResources('pods?namespace=shop'), { withIdentity: false, withReviews: false })
     expect(await checkNeeds(client, need === undefined ? [] : [need])).toEqual({ subject: undefined, missing: [] })
     await client.close()
   })
