@@ -93,12 +93,15 @@ interface Place {
   isTelling: boolean
   /** The last token that was refused: a second time says nothing new. */
   refused?: string | undefined
+  /** How long the relay asked to stay away for, should the connection end, in ms: not all of its clients the same. */
+  retry: number
 }
 
 /**
  * Follows events for ever: reconnects by itself, and goes on where it was. Each event comes once and in order, or a reset
  * says that some are missing. Ends without an error when `signal` aborts or the loop is left.
  * @throws SubscriptionError when the relay refuses for good: a filter that is not valid, a credential that is not.
+ * @throws TypeError when `url` is no address of a relay.
  * @example
  * for await (const message of subscribe({ url, token, filter: { resource: 'pods', 'phase.to': 'Failed' } })) {
  *   if ('relay' in message) console.warn(message)
@@ -107,7 +110,8 @@ interface Place {
  */
 export async function* subscribe(options: SubscribeOptions): AsyncGenerator<RelayMessage, void, void> {
   const { signal, longestPause = 10_000, onRetry } = options
-  const place: Place = { cursor: options.cursor, isTelling: false }
+  const address = addressOf(options)
+  const place: Place = { cursor: options.cursor, isTelling: false, retry: 0 }
   let pause = 0
   while (!signal?.aborted) {
     const connection = new AbortController()
@@ -115,7 +119,7 @@ export async function* subscribe(options: SubscribeOptions): AsyncGenerator<Rela
     signal?.addEventListener('abort', abort, { once: true })
     let why = new Error('The connection ended.')
     try {
-      for await (const message of readOnce(options, place, connection)) {
+      for await (const message of readOnce(address, options, place, connection)) {
         pause = 0
         if (message !== undefined) yield message
       }
@@ -127,7 +131,7 @@ export async function* subscribe(options: SubscribeOptions): AsyncGenerator<Rela
       signal?.removeEventListener('abort', abort)
       connection.abort()
     }
-    pause = Math.min(longestPause, Math.max(100, pause * 2))
+    pause = Math.min(longestPause, Math.max(100, pause === 0 ? place.retry : pause * 2))
     const asked = why instanceof SubscriptionError ? (why.retryAfter ?? 0) : 0
     // Those who broke off together do not come back together.
     const chosen = Math.max(asked, pause) * (asked > pause ? 1 + Math.random() / 10 : 0.5 + Math.random() / 2)
@@ -138,36 +142,45 @@ export async function* subscribe(options: SubscribeOptions): AsyncGenerator<Rela
 
 /** One connection, to its end. Yields undefined for what is of no concern to the caller, to show that the relay answers. */
 async function* readOnce(
+  address: URL,
   options: SubscribeOptions,
   place: Place,
   connection: AbortController,
 ): AsyncGenerator<RelayMessage | undefined, void, void> {
   const { silence = 45_000, headers, token, fetch: send = fetch } = options
-  let timer = setTimeout(() => connection.abort(new Error('Nothing came for too long.')), silence)
-  try {
-    const given = typeof token === 'function' ? await token() : token
-    const authorization = given === undefined ? {} : { authorization: `Bearer ${given}` }
-    const resume = place.cursor === undefined ? {} : { 'last-event-id': place.cursor }
-    const sent = { ...headers, ...authorization, accept: 'application/x-ndjson', ...resume }
-    const response = await send(addressOf(options), { headers: sent, signal: connection.signal })
-    if (!response.ok || response.body === null) {
-      const isNew = response.status === 401 && typeof token === 'function' && place.refused !== given
-      place.refused = response.status === 401 ? given : undefined
-      throw await readRefusal(response, isNew)
-    }
-    place.refused = undefined
-    let rest = ''
-    const decoder = new TextDecoder()
-    const reader = response.body.getReader()
-    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+  /** Only what the relay takes counts, and not what the caller does with what came. */
+  const soon = async <Result>(coming: Promise<Result>): Promise<Result> => {
+    const timer = setTimeout(() => connection.abort(new Error('Nothing came for too long.')), silence)
+    try {
+      return await coming
+    } finally {
       clearTimeout(timer)
-      timer = setTimeout(() => connection.abort(new Error('Nothing came for too long.')), silence)
-      const lines = (rest + decoder.decode(piece.value, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) if (line !== '') yield follow(options, place, JSON.parse(line))
     }
-  } finally {
-    clearTimeout(timer)
+  }
+  const given = typeof token === 'function' ? await token() : token
+  const authorization = given === undefined ? {} : { authorization: `Bearer ${given}` }
+  const resume = place.cursor === undefined ? {} : { 'last-event-id': place.cursor }
+  const sent = { ...headers, ...authorization, accept: 'application/x-ndjson', ...resume }
+  const response = await soon(send(address, { headers: sent, signal: connection.signal }))
+  if (!response.ok || response.body === null) {
+    const isNew = response.status === 401 && typeof token === 'function' && place.refused !== given
+    place.refused = response.status === 401 ? given : undefined
+    throw await soon(readRefusal(response, isNew))
+  }
+  place.refused = undefined
+  if (response.headers.get('content-type')?.startsWith('text/html')) {
+    throw new SubscriptionError(
+      response.status,
+      `${address.origin} answers with a web page: is it the relay's address?`,
+    )
+  }
+  let rest = ''
+  const decoder = new TextDecoder()
+  const reader = response.body.getReader()
+  for (let piece = await soon(reader.read()); !piece.done; piece = await soon(reader.read())) {
+    const lines = (rest + decoder.decode(piece.value, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line !== '') yield follow(options, place, JSON.parse(line))
   }
 }
 
@@ -183,6 +196,7 @@ function follow({ from }: SubscribeOptions, place: Place, message: RelayMessage 
     place.isTelling = true
     return isAgain ? { relay: 'reset', reason: 'restarted', cursor: cursor ?? '' } : undefined
   }
+  if (message.relay === 'retry') place.retry = message.ms ?? 0
   if (cursor !== undefined) place.cursor = cursor
   return message.relay === 'reset' || message.relay === 'live' ? message : undefined
 }
@@ -191,10 +205,14 @@ function follow({ from }: SubscribeOptions, place: Place, message: RelayMessage 
 interface Notice {
   relay: 'ready' | 'heartbeat' | 'retry'
   cursor?: string
+  /** With `retry`. */
+  ms?: number
 }
 
+/** @throws TypeError when it is no address. */
 function addressOf({ url, filter = {}, from }: SubscribeOptions): URL {
   const base = String(url)
+  if (!/^https?:\/\/./i.test(base)) throw new TypeError(`url: "${base}" must begin with http:// or https://`)
   const address = new URL('v1/events', base.endsWith('/') ? base : `${base}/`)
   for (const [name, values] of Object.entries(filter)) {
     for (const value of typeof values === 'string' ? [values] : values) address.searchParams.append(name, value)

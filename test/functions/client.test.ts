@@ -159,6 +159,70 @@ test('waits as long as the relay asks to, and longer and longer where it does no
   for (const pause of pauses.slice(2)) expect(pause).toBeLessThanOrEqual(300)
 })
 
+test('stays away for as long as the stream asked to, and no longer than it may', async () => {
+  const { send } = answer(() => lines({ relay: 'retry', ms: 4_000 }, { relay: 'ready', cursor: 'c' }, event('a', 'd')))
+  const pauseUpTo = (longestPause?: number) =>
+    new Promise<number>((resolve) => {
+      const abort = new AbortController()
+      const onRetry = (_: Error, pause: number) => {
+        abort.abort()
+        resolve(pause)
+      }
+      const longest = longestPause === undefined ? {} : { longestPause }
+      void (async () => {
+        for await (const _ of subscribe({
+          url: 'http://relay',
+          fetch: send,
+          onRetry,
+          signal: abort.signal,
+          ...longest,
+        }));
+      })()
+    })
+  expect(await pauseUpTo()).toBeGreaterThanOrEqual(2_000)
+  expect(await pauseUpTo()).toBeLessThanOrEqual(4_000)
+  expect(await pauseUpTo(50)).toBeLessThanOrEqual(50)
+})
+
+test('keeps a connection whose events its caller takes time over', async () => {
+  let requests = 0
+  const send: typeof fetch = (url, init) => {
+    requests++
+    return fetch(url, init)
+  }
+  const got: unknown[] = []
+  const page = await fetch(`${serving.url}/v1/events?from=now&name=slow-*`, { headers: { accept: 'application/json' } })
+  const { next } = (await page.json()) as { next: string }
+  await writer.append({ name: 'slow-1' }, { name: 'slow-2' })
+  const filter = { name: 'slow-*' }
+  for await (const message of subscribe({ url: serving.url, cursor: next, filter, fetch: send, silence: 1_000 })) {
+    if ('relay' in message) continue
+    got.push(message.data.name)
+    if (got.length === 3) break
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    if (got.length === 2) await writer.append({ name: 'slow-3' })
+  }
+  expect(got).toEqual(['slow-1', 'slow-2', 'slow-3'])
+  expect(requests).toBe(1)
+})
+
+test.each(['localhost:8080', '/v1', '', 'ftp://relay'])(
+  'refuses %j at once, since nothing is to be had there',
+  async (url) => {
+    await expect(subscribe({ url }).next()).rejects.toThrow(`url: "${url}" must begin with http:// or https://`)
+  },
+)
+
+test('gives up on an address that answers with a web page', async () => {
+  const { send } = answer(() => new Response('<html>', { headers: { 'content-type': 'text/html; charset=utf-8' } }))
+  const wrong = subscribe({ url: 'http://elsewhere.example', fetch: send }).next()
+  await expect(wrong).rejects.toMatchObject({
+    name: 'SubscriptionError',
+    status: 200,
+    message: expect.stringContaining('http://elsewhere.example answers with a web page'),
+  })
+})
+
 test('asks for a new token when one is refused, and gives up when that one is refused too', async () => {
   const refusal = () => new Response('', { status: 401 })
   const { asked, send } = answer((headers) =>

@@ -51,6 +51,8 @@ test('tells what happens, and changes its filter without loss or double', async 
   for (const [message, field] of [
     ['{"filter": {"phase": "Sleeping"}}', 'filter.phase'],
     ['{"filtre": {}}', 'message'],
+    ['{"filter": [], "name": 1}', 'message'],
+    ['{"filter": []}', 'message'],
     ['{', 'message'],
   ] as const) {
     socket.send(message)
