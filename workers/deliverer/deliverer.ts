@@ -89,6 +89,8 @@ const depth = 2
 const eventBytes = 16 * 1024 * 1024
 /** Deliveries that this process works on at a time while it is its processor that they wait for. */
 const crowdSize = 640
+/** How soon the same trouble is told of again, in ms. */
+const sayAgainAfter = 30_000
 const settling = { largest: 200, pause: 4 }
 
 /** Starts the deliverer: it takes jobs, signs and posts what they refer to, and records what became of it. */
@@ -160,15 +162,13 @@ export function startDeliverer(deps: DelivererDeps): Running {
       runRetryDelay: 1000,
     },
   )
-  let said = ''
+  const said = new Map<string, number>()
   worker.on('error', (error) => {
     // A process that was held up has lost all of its jobs at once.
     const kind = error.message.replace(/ job \S+/, '')
-    if (said !== kind) log.warn({ error: error.message }, 'the deliverer has trouble with Redis')
-    said = kind
-  })
-  worker.on('completed', () => {
-    said = ''
+    if (performance.now() - (said.get(kind) ?? Number.NEGATIVE_INFINITY) < sayAgainAfter) return
+    said.set(kind, performance.now())
+    log.warn({ error: error.message }, 'the deliverer has trouble with Redis')
   })
   worker.on('failed', (job, error) => {
     if (!isStopping) log.warn({ job: job?.id, error: error.message }, 'a job failed and will be repeated')
