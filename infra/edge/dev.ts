@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { loadSecretKey } from '../node/secret-key.ts'
@@ -19,7 +19,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 const relay = run('node', ['workers/relay.ts', 'up', '--sandbox', '--port', '0'], 'pipe')
 const banner = await readBanner(relay)
-const variables = join(data, 'edge.env')
+// Wrangler would look for it beside its configuration.
+const variables = resolve(data, 'edge.env')
 await writeFile(variables, await describeBindings(), { mode: 0o600 })
 const options = ['--config', 'infra/wrangler.jsonc', '--env', '', '--env-file', variables]
 run('wrangler', ['dev', ...options, '--ip', '127.0.0.1', '--port', values.port, '--log-level', 'warn'], 'inherit')
@@ -73,11 +74,15 @@ async function describeBindings(): Promise<string> {
     .join('')
 }
 
-/** Waits until the Worker answers; false when it never will. */
+/** Waits until the Worker answers, and says once why it does not; false when it never will. */
 async function answers(): Promise<boolean> {
+  let said = ''
   while (!isEnding) {
     const response = await fetch(`${url}/healthz`).catch(() => undefined)
     if (response?.ok) return true
+    const reason = (await response?.text()) ?? ''
+    if (reason !== said) process.stderr.write(`The Worker answers ${response?.status}: ${reason}\n`)
+    said = reason
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
   return false
