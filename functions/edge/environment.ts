@@ -1,6 +1,12 @@
 import type { Limits } from '../limits.ts'
 import type { RelayHub } from './hub.ts'
 
+/** What bounds a hub. */
+export interface HubLimits extends Limits {
+  /** Requests a second beyond which others are sent to other hubs, where there are any with less to do. */
+  requests: number
+}
+
 /** What `infra/wrangler.jsonc` binds: settings under the names that they have everywhere, and what only the platform has. */
 export interface EdgeEnvironment {
   readonly RELAY_CLUSTER?: string
@@ -29,7 +35,7 @@ export interface EdgeEnvironment {
    */
   readonly HUB_SLEEP_SECONDS?: number
   /** What differs from the limits of one hub, by name. */
-  readonly HUB_LIMITS?: Partial<Limits>
+  readonly HUB_LIMITS?: Partial<HubLimits>
   readonly HUB: DurableObjectNamespace<RelayHub>
   /** Where bound, the platform's own rate limit, asked once a request. */
   readonly RATE_LIMIT?: RateLimit

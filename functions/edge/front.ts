@@ -3,9 +3,9 @@ import { RelayError } from '../../shared/errors.ts'
 import { answerError } from '../problem.ts'
 import { answerFromCache, isCacheable } from './cache.ts'
 import type { EdgeEnvironment } from './environment.ts'
-import { fullHeader } from './hub-server.ts'
+import { roomHeader } from './hub-server.ts'
 import { type EdgeSettings, readSettings, refuseExposure } from './settings.ts'
-import { describeSubscription, rankShards } from './shards.ts'
+import { createCrowd, describeSubscription, rankShards } from './shards.ts'
 
 /**
  * Answers a request where it came in: refuses what no hub need hear of, gives current state from the cache, and hands
@@ -60,6 +60,8 @@ async function digestCredential({ headers }: Request): Promise<string> {
   return shown.length === 0 ? '' : hashText(shown.join('\n'))
 }
 
+const crowd = createCrowd()
+
 /** Asks the best hub, and the next one where that has no room. */
 async function askHubs(
   request: Request,
@@ -69,12 +71,15 @@ async function askHubs(
 ): Promise<Response> {
   const options = env.HUB_LOCATION === undefined ? {} : { locationHint: env.HUB_LOCATION }
   let response: Response | undefined
-  for (const shard of ranked) {
+  for (const shard of crowd.choose(ranked)) {
     response = await env.HUB.getByName(`${cluster}/${shard}`, options).fetch(request)
-    if (!response.headers.has(fullHeader)) return response
+    const room = response.headers.get(roomHeader)
+    if (room === null) return response
+    crowd.note(shard)
+    if (room !== 'full') break
   }
   if (response === undefined) throw new RelayError('unavailable', 'HUB_SHARDS: there must be at least one.')
-  const refusal = new Response(response.body, response)
-  refusal.headers.delete(fullHeader)
-  return refusal
+  const answer = new Response(response.body, response)
+  answer.headers.delete(roomHeader)
+  return answer
 }

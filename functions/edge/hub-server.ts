@@ -3,20 +3,29 @@ import { createLogReader } from '../../shared/log/reader.ts'
 import { settleResources } from '../../shared/resolution.ts'
 import { isSettled } from '../../shared/resource.ts'
 import { createApp } from '../app.ts'
-import { defaultLimits, type Limits } from '../limits.ts'
+import { defaultLimits } from '../limits.ts'
 import type { Flow } from '../streams/subscription.ts'
-import type { EdgeEnvironment } from './environment.ts'
+import type { EdgeEnvironment, HubLimits } from './environment.ts'
 import { createConsoleLogger } from './log.ts'
 import { pour } from './pour.ts'
 import { reachRedis } from './redis.ts'
 import { readSettings } from './settings.ts'
+import { createMeter } from './shards.ts'
 import { createSockets, type Sockets } from './sockets.ts'
 
-/** Set on the refusal of a hub that has as many subscribers as it may: another one may take this one. */
-export const fullHeader = 'relay-hub-full'
+/**
+ * Says that a hub has no room for others: `full` on the refusal of one that has as many subscribers as it may, and `busy` on an
+ * answer of one that has much to do. Nobody is refused for that: a browser's EventSource would not try again.
+ */
+export const roomHeader = 'relay-hub-room'
 
 /** An object has 128 MB for everything. */
-const hubLimits: Partial<Limits> = { maxStreams: 2_000, ring: 4 * 1024 * 1024, linger: 5_000 }
+const hubLimits = {
+  maxStreams: 2_000,
+  ring: 4 * 1024 * 1024,
+  linger: 5_000,
+  requests: 500,
+} satisfies Partial<HubLimits>
 /** How often Redis is asked what names mean that only the watcher can find out, in ms; never where all are certain. */
 const settleMs = 1_000
 
@@ -47,6 +56,7 @@ export function createHubServer(context: DurableObjectState, env: EdgeEnvironmen
   const sockets = createSockets({ context, app, limits, sleepAfter, readEnd, release, log })
   log.debug({}, 'a hub starts')
 
+  const meter = createMeter(limits.requests)
   let settledAt = 0
   const settle = async () => {
     if (resources.every(isSettled) || Date.now() - settledAt < settleMs) return
@@ -60,8 +70,10 @@ export function createHubServer(context: DurableObjectState, env: EdgeEnvironmen
 
   const fetch = async (request: Request) => {
     await settle()
+    const isBusy = meter()
+    const isStream = request.method === 'GET' && new URL(request.url).pathname.startsWith('/v1/events')
     // They have had their places before those who come now.
-    if (new URL(request.url).pathname.startsWith('/v1/events')) await sockets.wake()
+    if (isStream) await sockets.wake()
     let flow: Flow | undefined
     let client: WebSocket | undefined
     const response = await app.hono.fetch(request, {
@@ -73,10 +85,11 @@ export function createHubServer(context: DurableObjectState, env: EdgeEnvironmen
         return new Response(null)
       },
     })
-    if (client !== undefined) return new Response(null, { status: 101, webSocket: client })
+    if (isBusy) response.headers.set(roomHeader, 'busy')
+    if (client !== undefined) return new Response(null, { status: 101, webSocket: client, headers: response.headers })
     if (flow !== undefined) return pour(flow, response, request.signal)
-    const isFull = response.status === 503 && app.stats().subscribers >= limits.maxStreams
-    if (isFull) response.headers.set(fullHeader, '1')
+    const isFull = isStream && response.status === 503 && app.stats().subscribers >= limits.maxStreams
+    if (isFull) response.headers.set(roomHeader, 'full')
     return response
   }
   return { fetch, sockets }

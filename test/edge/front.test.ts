@@ -104,7 +104,7 @@ test('a hub without room lets another one take the subscriber', async () => {
   for (let i = 0; i < 6; i++) expect((await open()).status, String(i)).toBe(200)
   const last = await open()
   expect(last.status).toBe(503)
-  expect(last.headers.has('relay-hub-full')).toBe(false)
+  expect(last.headers.has('relay-hub-room')).toBe(false)
   abort.abort()
 })
 

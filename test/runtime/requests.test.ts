@@ -101,7 +101,7 @@ describe.each(runtimes)('requests on $name', ({ start }) => {
     const third = await ask('/v1/events', { headers: { accept: 'text/event-stream' } })
     expect(third).toMatchObject({ status: 503, body: { detail: 'All 2 streams are taken; try again later.' } })
     expect(third.headers.get('retry-after')).toBe('10')
-    expect(third.headers.get('relay-hub-full')).toBeNull()
+    expect(third.headers.get('relay-hub-room')).toBeNull()
     for (const abort of aborts) abort.abort()
     await until(async () => {
       const answers = await Promise.all(Array.from({ length: 40 }, () => ask('/v1/webhooks')))

@@ -15,7 +15,7 @@ export interface TestEdge {
 export interface TestEdgeOptions {
   readonly redisUrl: string
   readonly redisToken?: string
-  readonly limits?: Partial<Limits>
+  readonly limits?: Partial<Limits> & { readonly requests?: number }
   /** More bindings, or others. */
   readonly vars?: Readonly<Record<string, string | number>>
   /** With the rate limit that production binds, of so many requests a minute. */
