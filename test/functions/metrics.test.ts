@@ -1,29 +1,18 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { createApp } from '../../functions/app.ts'
 import { writeExposition } from '../../functions/metrics/exposition.ts'
 import type { Action } from '../../shared/access.ts'
 import { createApiKeyStore } from '../../shared/api-key.ts'
 import { parseResources } from '../../shared/resource.ts'
 import { createAddressPolicy } from '../../shared/webhook/address.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { type Receiver, startReceiver } from '../workers/deliverer/receiver.ts'
-import { createStage, encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { stageEach } from '../workers/deliverer/staged.ts'
 import { createWebhookApp, silent } from './webhook-client.ts'
 
-let server: TestRedis
 let stage: Stage
-const receivers: Receiver[] = []
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
-})
-afterEach(async () => {
-  await stage.close()
-  for (const receiver of receivers.splice(0)) await receiver.close()
+const receive = stageEach((fresh) => {
+  stage = fresh
 })
 
 /** Reads the text format strictly, by its grammar: samples by name and labels, in the order in which they are written. */
@@ -75,9 +64,8 @@ it('writes what Prometheus reads, whatever is in a label', () => {
 })
 
 it('tells what became of deliveries, how long attempts took, and what waits', async () => {
-  const taking = await startReceiver()
-  const failing = await startReceiver((response) => response.writeHead(500).end())
-  receivers.push(taking, failing)
+  const taking = await receive()
+  const failing = await receive((response) => response.writeHead(500).end())
   const good = await stage.register(`${taking.url}?token=secret-in-url`)
   const bad = await stage.register(failing.url)
   stage.dispatcher()

@@ -1,33 +1,17 @@
 import { Webhook as Verifier } from 'standardwebhooks'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { type Receiver, startReceiver } from '../workers/deliverer/receiver.ts'
-import { createStage, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { describe, expect, it } from 'vitest'
+import { podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { stageEach } from '../workers/deliverer/staged.ts'
 import { type Call, createWebhookClient } from './webhook-client.ts'
 
-let server: TestRedis
 let stage: Stage
 let call: Call
-const receivers: Receiver[] = []
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
+const receive = stageEach((fresh) => {
+  stage = fresh
   call = createWebhookClient(stage)
 })
-afterEach(async () => {
-  await stage.close()
-  for (const receiver of receivers.splice(0)) await receiver.close()
-})
 
-const receive = async (...options: Parameters<typeof startReceiver>) => {
-  const receiver = await startReceiver(...options)
-  receivers.push(receiver)
-  return receiver
-}
 const create = async (body: object) => {
   const { status, body: created } = await call('POST', '', body)
   expect(status).toBe(201)

@@ -1,23 +1,17 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import type { RelayEvent } from '../../shared/event.ts'
 import { createLogReader } from '../../shared/log/reader.ts'
 import { formatPosition } from '../../shared/position.ts'
 import type { Delivery } from '../../shared/webhook/delivery.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { createStage, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { stageEach } from '../workers/deliverer/staged.ts'
 import { createWebhookApp, createWebhookClient } from './webhook-client.ts'
 
-let server: TestRedis
 let stage: Stage
 
-beforeAll(async () => {
-  server = await startTestRedis()
+stageEach((fresh) => {
+  stage = fresh
 })
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
-})
-afterEach(() => stage.close())
 
 const nowhere = 'http://127.0.0.1:1/'
 const many = (count: number) => Array.from({ length: count }, (_, n) => podEvent(`web-${n}`))

@@ -1,24 +1,19 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { createApp } from '../../functions/app.ts'
 import { createApiKeyStore } from '../../shared/api-key.ts'
 import type { RelayEvent } from '../../shared/event.ts'
 import { parseResources } from '../../shared/resource.ts'
 import { createAddressPolicy } from '../../shared/webhook/address.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
-import { createStage, encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { encryptionKey, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { stageEach } from '../workers/deliverer/staged.ts'
 import { silent } from './webhook-client.ts'
 
-let server: TestRedis
 let stage: Stage
 let ask: (key: string, method: string, path: string, body?: object) => Promise<{ status: number; body: Body }>
 type Body = { id: string; filter: object; history: { matched: number }; verdict: string; [field: string]: unknown }
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
+stageEach((fresh) => {
+  stage = fresh
   const { hono } = createApp({
     cluster: stage.cluster,
     redis: stage.redis,
@@ -35,7 +30,6 @@ beforeEach(async () => {
     return { status: response.status, body: (await response.json()) as Body }
   }
 })
-afterEach(() => stage.close())
 
 const createKey = async (tenant: string, namespace: string) => {
   const { key } = await createApiKeyStore(stage.redis, stage.keys).create({

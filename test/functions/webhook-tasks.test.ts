@@ -1,22 +1,16 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { describe, expect, it } from 'vitest'
 import { startReceiver } from '../workers/deliverer/receiver.ts'
-import { createStage, podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { podEvent, type Stage, until } from '../workers/deliverer/stage.ts'
+import { stageEach } from '../workers/deliverer/staged.ts'
 import { type Call, createWebhookClient } from './webhook-client.ts'
 
-let server: TestRedis
 let stage: Stage
 let call: Call
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
+stageEach((fresh) => {
+  stage = fresh
   call = createWebhookClient(stage)
 })
-afterEach(() => stage.close())
 
 const taskDone = (id: unknown, task: unknown) =>
   until(async () => {

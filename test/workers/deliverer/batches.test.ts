@@ -1,26 +1,19 @@
 import { Webhook as Verifier } from 'standardwebhooks'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { beforeEach, expect, it } from 'vitest'
 import type { RelayEvent } from '../../../shared/event.ts'
 import type { Webhook } from '../../../shared/webhook/webhook.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { type Receiver, startReceiver } from './receiver.ts'
-import { createStage, podEvent, type Stage, until } from './stage.ts'
+import type { Receiver } from './receiver.ts'
+import { podEvent, type Stage, until } from './stage.ts'
+import { stageEach } from './staged.ts'
 
-let server: TestRedis
 let stage: Stage
 let receiver: Receiver
 
-beforeAll(async () => {
-  server = await startTestRedis()
+const receive = stageEach((fresh) => {
+  stage = fresh
 })
-afterAll(() => server.stop())
 beforeEach(async () => {
-  stage = await createStage(server.url)
-  receiver = await startReceiver()
-})
-afterEach(async () => {
-  await stage.close()
-  await receiver.close()
+  receiver = await receive()
 })
 
 const many = (count: number) => Array.from({ length: count }, (_, n) => podEvent(`web-${n}`))

@@ -1,28 +1,17 @@
 import { HTTP } from 'cloudevents'
 import { Webhook as Verifier } from 'standardwebhooks'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Webhook } from '../../../shared/webhook/webhook.ts'
 import { encodeBinary, encodeStructured, toBatchId } from '../../../workers/deliverer/content.ts'
 import { groupBySize } from '../../../workers/deliverer/group.ts'
 import type { LoadedDelivery } from '../../../workers/ledger/work.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { type Receiver, startReceiver } from './receiver.ts'
-import { createStage, podEvent, type Stage, until } from './stage.ts'
+import { podEvent, type Stage, until } from './stage.ts'
+import { stageEach } from './staged.ts'
 
-let server: TestRedis
 let stage: Stage
-const receivers: Receiver[] = []
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
-})
-afterEach(async () => {
-  await stage.close()
-  for (const receiver of receivers.splice(0)) await receiver.close()
+const startReceiver = stageEach((fresh) => {
+  stage = fresh
 })
 
 /** What the SDK of CloudEvents reads out of a request. */
@@ -78,7 +67,6 @@ describe('batches', () => {
 describe('an endpoint', () => {
   const receive = async (more: Partial<Webhook>, ...options: Parameters<typeof startReceiver>) => {
     const receiver = await startReceiver(...options)
-    receivers.push(receiver)
     return { receiver, webhook: await stage.register(receiver.url, more) }
   }
 

@@ -1,31 +1,24 @@
 import { type Job, Queue } from 'bullmq'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { createHealthStore } from '../../../shared/webhook/health.ts'
 import { type DeliveryJob, queueName } from '../../../shared/webhook/job.ts'
 import { createWebhookKeys } from '../../../shared/webhook/keys.ts'
 import type { ListedDelivery } from '../../../shared/webhook/ledger.ts'
 import { defaultSchedule } from '../../../workers/deliverer/schedule.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { type Receiver, startReceiver } from './receiver.ts'
-import { createStage, podEvent, type Stage, until } from './stage.ts'
+import { podEvent, type Stage, until } from './stage.ts'
+import { stageEach } from './staged.ts'
 
 // Days of retries, in seconds: the deliverer goes by a clock of the test's, and what waits in the queue is promoted when that
 // clock reaches the time at which the queue was told to hand it out.
 
 const [second, hour, day] = [1000, 3_600_000, 24 * 3_600_000]
 
-let server: TestRedis
 let stage: Stage
 let queue: Queue<DeliveryJob>
 let clock: number
-const receivers: Receiver[] = []
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
+const receive = stageEach((fresh) => {
+  stage = fresh
   clock = Date.now()
   const connection = stage.redis.duplicate()
   queue = new Queue(queueName, { connection, prefix: createWebhookKeys(stage.keys).queue })
@@ -34,15 +27,8 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await queue.close()
-  await stage.close()
-  for (const receiver of receivers.splice(0)) await receiver.close()
 })
 
-const receive = async (...options: Parameters<typeof startReceiver>) => {
-  const receiver = await startReceiver(...options)
-  receivers.push(receiver)
-  return receiver
-}
 const find = async (webhook: string, event: string) => {
   const all = await stage.ledger.list(webhook, { limit: 100 })
   return all.find((delivery) => delivery.event === event)

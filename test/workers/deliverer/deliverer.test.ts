@@ -1,31 +1,15 @@
 import { Webhook as Verifier } from 'standardwebhooks'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createSecretBox } from '../../../shared/webhook/secret.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { type Receiver, startReceiver } from './receiver.ts'
-import { createStage, encryptionKey, podEvent, type Stage, until } from './stage.ts'
+import { encryptionKey, podEvent, type Stage, until } from './stage.ts'
+import { stageEach } from './staged.ts'
 
-let server: TestRedis
 let stage: Stage
-const receivers: Receiver[] = []
 
-beforeAll(async () => {
-  server = await startTestRedis()
-})
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
-})
-afterEach(async () => {
-  await stage.close()
-  for (const receiver of receivers.splice(0)) await receiver.close()
+const receive = stageEach((fresh) => {
+  stage = fresh
 })
 
-const receive = async (...options: Parameters<typeof startReceiver>) => {
-  const receiver = await startReceiver(...options)
-  receivers.push(receiver)
-  return receiver
-}
 const deliveriesOf = (id: string) => stage.ledger.list(id, { limit: 200 })
 const settled = (id: string, count = 1) =>
   until(async () => {

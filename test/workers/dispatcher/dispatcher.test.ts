@@ -1,22 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createLogReader } from '../../../shared/log/reader.ts'
 import { formatPosition } from '../../../shared/position.ts'
 import { createProgress } from '../../../workers/dispatcher/progress.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { createStage, podEvent, type Stage, until } from '../deliverer/stage.ts'
+import { podEvent, type Stage, until } from '../deliverer/stage.ts'
+import { stageEach } from '../deliverer/staged.ts'
 
-let server: TestRedis
 let stage: Stage
 
-beforeAll(async () => {
-  server = await startTestRedis()
+stageEach((fresh) => {
+  stage = fresh
 })
-afterAll(() => server.stop())
-beforeEach(async () => {
-  stage = await createStage(server.url)
-})
-afterEach(() => stage.close())
 
 const nowhere = 'http://127.0.0.1:1/'
 const eventsOf = async (id: string) => (await stage.ledger.list(id, { limit: 200 })).map(({ event }) => event).reverse()

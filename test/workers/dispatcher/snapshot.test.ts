@@ -1,29 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { RelayEvent } from '../../../shared/event.ts'
 import { createLogReader } from '../../../shared/log/reader.ts'
 import { verifyLedger } from '../../../shared/webhook/verify.ts'
 import type { Webhook } from '../../../shared/webhook/webhook.ts'
 import { createProgress } from '../../../workers/dispatcher/progress.ts'
-import { startTestRedis, type TestRedis } from '../../support/redis.ts'
-import { type Receiver, startReceiver } from '../deliverer/receiver.ts'
-import { createStage, podEvent, type Stage, until } from '../deliverer/stage.ts'
+import type { Receiver } from '../deliverer/receiver.ts'
+import { podEvent, type Stage, until } from '../deliverer/stage.ts'
+import { stageEach } from '../deliverer/staged.ts'
 
-let server: TestRedis
 let stage: Stage
 let receiver: Receiver
 
-beforeAll(async () => {
-  server = await startTestRedis()
+const receive = stageEach((fresh) => {
+  stage = fresh
 })
-afterAll(() => server.stop())
 beforeEach(async () => {
-  stage = await createStage(server.url)
-  receiver = await startReceiver()
-})
-afterEach(async () => {
-  await stage.close()
-  await receiver.close()
+  receiver = await receive()
 })
 
 const state = [{ group: '', version: 'v1', resource: 'pods' }]
