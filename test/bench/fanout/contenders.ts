@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { Redis } from 'ioredis'
 import { Agent, request } from 'undici'
+import type { Limits } from '../../../functions/limits.ts'
 import { findFreePort } from '../../../infra/redis/server.ts'
 import { createKeys } from '../../../shared/keys.ts'
 import { createLogWriter } from '../../../shared/log/writer.ts'
@@ -26,7 +27,7 @@ export type RelayServer = Pick<Contender, 'port' | 'memory' | 'stop'>
 
 /** The relay: from the log in Redis, durable, to its readers. */
 export async function startRelay(
-  startServer: (redisUrl: string) => Promise<RelayServer> = startOnNode,
+  startServer: (redisUrl: string) => Promise<RelayServer> = (url) => startOnNode(url),
 ): Promise<Contender> {
   const store = await startTestRedis()
   const redis = new Redis(store.url)
@@ -61,8 +62,9 @@ export async function startRelay(
   }
 }
 
-async function startOnNode(redisUrl: string): Promise<RelayServer> {
-  const server = startChild('server.ts', ['relay', redisUrl], ['--expose-gc'])
+/** @param limits what differs from the standard. */
+export async function startOnNode(redisUrl: string, limits: Partial<Limits> = {}): Promise<RelayServer> {
+  const server = startChild('server.ts', ['relay', redisUrl, '0', JSON.stringify(limits)], ['--expose-gc'])
   const { port } = await server.hear<{ port: number }>('listening')
   return {
     port,

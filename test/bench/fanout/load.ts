@@ -24,6 +24,7 @@ function subscribe(port: number, path: string, isTimed: boolean): Promise<void> 
       // Version 1.0, so that no chunk header stands inside of what is looked for.
       socket.write(`GET ${path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n`)
     })
+    // Before it is open that is a failure; afterwards, the relay may cut one that is stopped.
     socket.on('error', reject)
     socket.once('data', (first: Buffer) => {
       if (first.toString('latin1', 9, 12) !== '200') reject(new Error(first.toString()))
@@ -78,6 +79,9 @@ process.on('message', async (message: { type: string; order?: Order }) => {
       await Promise.all(some.map((n) => subscribe(port, paths[n % paths.length] ?? '', n < timed)))
     }
     process.send?.({ type: 'open' })
+  } else if (message.type === 'close') {
+    for (const socket of sockets.splice(0)) socket.destroy()
+    process.send?.({ type: 'closed' })
   } else if (message.type === 'read') {
     process.send?.({ type: 'read', received, latencies })
     latencies = []

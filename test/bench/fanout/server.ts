@@ -14,7 +14,7 @@ function tell(port: number): void {
   process.send?.({ type: 'listening', port })
 }
 
-async function startRelay(redisUrl: string, port: number): Promise<void> {
+async function startRelay(redisUrl: string, port: number, limits: object): Promise<void> {
   const ignore = () => undefined
   const log = { debug: ignore, info: ignore, warn: console.error, error: console.error } as unknown as Logger
   const config = {
@@ -28,7 +28,9 @@ async function startRelay(redisUrl: string, port: number): Promise<void> {
     webhookAllowHttp: false,
     webhookSecretKey: 'k'.repeat(43),
   }
-  const { about } = await startServe(config, log, { limits: { maxStreams: 20_000, rate: 100_000 } })
+  const { about } = await startServe(config, log, {
+    limits: { maxStreams: 20_000, rate: 100_000, ...limits },
+  })
   tell(Number(new URL(about.url ?? '').port))
 }
 
@@ -84,7 +86,7 @@ process.on('message', (message: { type: string }) => {
 })
 process.on('disconnect', () => process.exit(0))
 
-const [kind = '', redisUrl = '', port = '0'] = process.argv.slice(2)
-if (kind === 'relay') await startRelay(redisUrl, Number(port))
+const [kind = '', redisUrl = '', port = '0', limits = '{}'] = process.argv.slice(2)
+if (kind === 'relay') await startRelay(redisUrl, Number(port), JSON.parse(limits))
 else if (kind === 'hono-streamsse') startHono()
 else startBare()
