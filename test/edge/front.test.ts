@@ -67,7 +67,8 @@ test('keys work from afar, and what is cached for one caller is for nobody else'
     return { status: response.status, from: response.headers.get('cache-status') ?? '' }
   }
   expect(await ask(one.key)).toMatchObject({ status: 200, from: 'kube-watch-relay; fwd=miss' })
-  expect((await ask(one.key)).from).toContain('hit')
+  // On a busy machine the second that it is kept for may be over.
+  await until(async () => (await ask(one.key)).from.includes('hit'))
   expect((await ask(two.key)).from).toContain('fwd=miss')
   expect((await ask()).status).toBe(401)
   // An origin that leads out of the caller's own place leads to nobody else's.

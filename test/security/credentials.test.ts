@@ -80,7 +80,12 @@ async function knowCluster(): Promise<Knower> {
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'relay' } }],
   }
   await writeFile(join(folder, 'kubeconfig'), JSON.stringify(config))
-  const env = { RELAY_AUTH: 'kubernetes', KUBECONFIG: join(folder, 'kubeconfig') }
+  // What a name means that only the server knows is not known here yet.
+  const env = {
+    RELAY_AUTH: 'kubernetes',
+    KUBECONFIG: join(folder, 'kubeconfig'),
+    RELAY_RESOURCES: 'pods leases widgets',
+  }
   return { env, credential, stop: () => sandbox.stop() }
 }
 
