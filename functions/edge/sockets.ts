@@ -71,26 +71,31 @@ export function createSockets(deps: {
   const setAlarm = async () => {
     isWatched = true
     const ends = listUnserved().map(({ kept }) => kept?.caller.expiresAt ?? Number.POSITIVE_INFINITY)
+    const next = Math.min(Date.now() + (sleepAfter ?? watchMs), ...ends)
     // What is sent need not wait until this is written.
-    await context.storage.setAlarm(Math.min(Date.now() + (sleepAfter ?? watchMs), ...ends), { allowUnconfirmed: true })
+    await context.storage.setAlarm(Math.max(next, Date.now() + lookMs), { allowUnconfirmed: true })
   }
 
   const serve = (socket: WebSocket, kept?: Kept): HeldLink => {
     const link = createLink(socket, { chunk: limits.chunk, ...(kept === undefined ? {} : { kept }) })
     links.set(socket, link)
-    if (sleepAfter !== undefined) timer ??= setInterval(look, Math.min(lookMs, limits.heartbeat / 4))
+    timer ??= setInterval(look, Math.min(lookMs, limits.heartbeat / 4))
     return link
   }
 
-  const hold = (socket: WebSocket) => {
+  const hold = (socket: WebSocket): HeldLink => {
     context.acceptWebSocket(socket)
     if (!isWatched) context.waitUntil(setAlarm())
+    return serve(socket)
   }
 
-  const listen = (socket: WebSocket) => {
+  /** Lets the object itself hold a WebSocket. */
+  const own = (socket: WebSocket): HeldLink => {
+    const link = createLink(socket, { chunk: limits.chunk })
     socket.accept()
-    socket.addEventListener('message', ({ data }) => links.get(socket)?.receive(data as string | ArrayBuffer))
-    for (const type of ['close', 'error'] as const) socket.addEventListener(type, () => drop(socket))
+    socket.addEventListener('message', ({ data }) => link.receive(data as string | ArrayBuffer))
+    for (const type of ['close', 'error'] as const) socket.addEventListener(type, () => link.leave())
+    return link
   }
 
   const look = () => {
@@ -173,9 +178,7 @@ export function createSockets(deps: {
   return {
     accept() {
       const { 0: client, 1: socket } = new WebSocketPair()
-      if (sleepAfter === undefined) listen(socket)
-      else hold(socket)
-      return { client, link: serve(socket) }
+      return { client, link: sleepAfter === undefined ? own(socket) : hold(socket) }
     },
     async receive(socket, message) {
       if (!links.has(socket)) await wake()
