@@ -19,7 +19,7 @@ import { createSockets, type Sockets } from './sockets.ts'
  */
 export const roomHeader = 'relay-hub-room'
 
-/** An object has 128 MB for everything. */
+/** An object has 128 MB for everything; so many subscribers take a quarter: `npm run bench -- edge --only heap`. */
 const hubLimits = {
   maxStreams: 2_000,
   ring: 4 * 1024 * 1024,

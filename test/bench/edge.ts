@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Bench, Row } from './bench.ts'
+import { measureHeap } from './edge/heap.ts'
 import { measureRegistration } from './edge/registration.ts'
 import { startOnWorkerd } from './edge/workerd.ts'
 import { type Contender, startRelay } from './fanout/contenders.ts'
@@ -35,6 +36,7 @@ export const edge: Bench = {
       const name = `${runtime}, 1,000, 5 % stopped`
       if (name.includes(only)) yield* stopSome(name, start, seconds)
     }
+    if ('heap'.includes(only)) yield* measureHeap(seconds)
     if ('webhook'.includes(only)) yield* measureRegistration()
   },
 }

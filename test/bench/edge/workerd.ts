@@ -15,15 +15,20 @@ const { default: program } = createRequire(`${root}node_modules/wrangler/package
 
 /**
  * The Worker as it is deployed, in a workerd of its own with nothing before it; `startedIn` is how long that took until the
- * first answer, in ms.
+ * first answer, in ms, and `inspector` where its inspector listens.
  */
-export async function startOnWorkerd(redisUrl: string): Promise<RelayServer & { startedIn: number }> {
+export async function startOnWorkerd(
+  redisUrl: string,
+  { isInspected = false } = {},
+): Promise<RelayServer & { startedIn: number; inspector: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'relay-workerd-'))
   const port = await findFreePort()
   await bundle(folder)
   await writeFile(join(folder, 'config.capnp'), configure(port, redisUrl))
   const begin = performance.now()
-  const child = spawn(program, ['serve', 'config.capnp'], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
+  const inspector = `127.0.0.1:${await findFreePort()}`
+  const args = ['serve', 'config.capnp', ...(isInspected ? [`--inspector-addr=${inspector}`] : [])]
+  const child = spawn(program, args, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const killNow = () => child.kill('SIGKILL')
   process.once('exit', killNow)
@@ -32,6 +37,7 @@ export async function startOnWorkerd(redisUrl: string): Promise<RelayServer & { 
   return {
     port,
     startedIn,
+    inspector,
     async memory() {
       const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
       return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024
