@@ -14,7 +14,7 @@ import type { WebhookContext } from './context.ts'
 import { explainQuery, explanation } from './delivery-schemas.ts'
 import { refusals } from './problems.ts'
 import { webhookParams } from './schemas.ts'
-import { judgeDeliveries, judgeEvent } from './verdict.ts'
+import { judgeDeliveries, judgeEvent, judgeTrimmed } from './verdict.ts'
 import { viewDelivery } from './view.ts'
 
 const route = createRoute({
@@ -41,7 +41,7 @@ interface Found {
 
 /** `GET /{id}/explain`: why an event came, or did not. */
 export function mountExplanation(app: OpenAPIHono, context: WebhookContext): void {
-  const { redis, keys, reader, ledger, now } = context
+  const { redis, keys, reader, ledger, losses, now } = context
 
   app.openapi(route, async (c) => {
     const webhook = await context.find(c.req.valid('param').id)
@@ -53,7 +53,7 @@ export function mountExplanation(app: OpenAPIHono, context: WebhookContext): voi
     const isSeen =
       found === undefined || ((await maySee?.(resourceOf(found.event), found.event.data.namespace ?? '')) ?? true)
     const deliveries = await findDeliveries(webhook, found, wanted)
-    if (deliveries.length === 0 && (!isSeen || (found === undefined && !trimmed))) {
+    if (deliveries.length === 0 && (!isSeen || (found === undefined && trimmed === undefined))) {
       const detail = `There is no event ${wanted} among the newest ${scanLimit.toLocaleString('en')} of the log, nor a delivery of it.`
       throw new RelayError('not_found', detail, { field: 'event' })
     }
@@ -61,7 +61,7 @@ export function mountExplanation(app: OpenAPIHono, context: WebhookContext): voi
     const judged =
       judgeDeliveries(deliveries, webhook, now().getTime()) ??
       (found === undefined
-        ? { verdict: 'trimmed' as const, detail: 'The log no longer holds it, nor a record of its delivery.' }
+        ? judgeTrimmed((await losses.of([webhook.id])).get(webhook.id), trimmed ?? 0)
         : judgeEvent(webhook, reach, found.seq, compileFilter(webhook.filter)(found.event) !== undefined))
     const clauses = found === undefined || !isSeen ? {} : { clauses: explainFilter(webhook.filter, found.event) }
     return c.json(
@@ -89,23 +89,23 @@ export function mountExplanation(app: OpenAPIHono, context: WebhookContext): voi
   }
 }
 
-/** By its cursor at once, by its id among the newest. */
-async function findEvent(reader: LogReader, wanted: string): Promise<{ found?: Found; trimmed: boolean }> {
+/** By its cursor at once, by its id among the newest. `trimmed`: the number of one that the log has dropped. */
+async function findEvent(reader: LogReader, wanted: string): Promise<{ found?: Found; trimmed?: number }> {
   const bounds = await reader.bounds()
   const { first, last } = bounds
   if (!wanted.includes('/')) {
     const { seq } = readPlace(wanted, bounds)
-    if (seq < first) return { trimmed: true }
+    if (seq < first) return { trimmed: seq }
     const [entry] = await reader.read(seq - 1, 1)
-    return entry?.seq === seq ? { found: { seq, event: JSON.parse(entry.json) }, trimmed: false } : { trimmed: false }
+    return entry?.seq === seq ? { found: { seq, event: JSON.parse(entry.json) } } : {}
   }
   const text = `"id":${JSON.stringify(wanted)}`
   for (let to = last; to >= first && to > last - scanLimit; to -= pageSize) {
     const page = await reader.read(Math.max(first - 1, to - pageSize), pageSize)
     const entry = page.find(({ json }) => json.includes(text))
-    if (entry !== undefined) return { found: { seq: entry.seq, event: JSON.parse(entry.json) }, trimmed: false }
+    if (entry !== undefined) return { found: { seq: entry.seq, event: JSON.parse(entry.json) } }
   }
-  return { trimmed: false }
+  return {}
 }
 
 function readPlace(text: string, bounds: Bounds): Position {

@@ -1,4 +1,5 @@
 import type { ListedDelivery } from '../../shared/webhook/ledger.ts'
+import type { Loss } from '../../shared/webhook/loss.ts'
 import type { Reach } from '../../shared/webhook/reach.ts'
 import type { Webhook } from '../../shared/webhook/webhook.ts'
 import { toTime } from './view.ts'
@@ -80,6 +81,15 @@ export function judgeDeliveries(
     case 'superseded':
       return { verdict: state, detail: `A newer state of ${object ?? 'the object'} took its place at ${at}.` }
   }
+}
+
+/** Judges an event that is in the log no more, and of which there is no delivery. */
+export function judgeTrimmed(loss: Loss | undefined, seq: number): Judged {
+  const isLost = loss !== undefined && seq > loss.from && seq <= loss.to
+  const detail = isLost
+    ? `The log may have dropped it before the webhook came to it, which lost ${loss.events} events; the last at ${toTime(loss.latest)}.`
+    : 'The log no longer holds it, nor a record of its delivery.'
+  return { verdict: 'trimmed', detail }
 }
 
 /** Judges an event of which there is no delivery. */

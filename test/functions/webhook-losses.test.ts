@@ -59,6 +59,8 @@ it('says of each webhook what the log dropped while nobody dispatched, and tells
   const [from, to] = [1, 16].map((seq) => seal.toCursor({ epoch, seq }))
   const lost = { events: 15, from, to, since: expect.stringMatching(/Z$/), latest: expect.stringMatching(/Z$/) }
   expect(body.lost).toEqual(lost)
+  const why = await call('GET', `/${webhook.id}/explain?event=${seal.toCursor({ epoch, seq: 7 })}`)
+  expect(why.body).toMatchObject({ verdict: 'trimmed', detail: expect.stringContaining('which lost 15 events') })
   const listed = (await call('GET', '')).body.items?.find(({ id }) => id === webhook.id)
   expect(listed?.lost).toEqual(lost)
   expect((await call('GET', `/${off.id}`)).body.lost).toBeUndefined()
