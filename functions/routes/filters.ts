@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, type z } from '@hono/zod-openapi'
 import { isCovered } from '../../shared/access.ts'
 import { readCursor } from '../../shared/cursor.ts'
-import { RelayError } from '../../shared/errors.ts'
+import { invalid, RelayError } from '../../shared/errors.ts'
 import { completeEvent, type RelayEvent, resourceOf } from '../../shared/event.ts'
 import { compileFilter, explainFilter, type Filter, parseFilter } from '../../shared/filter/filter.ts'
 import type { Caller } from '../auth/authenticator.ts'
@@ -29,7 +29,7 @@ const route = createRoute({
   request: { body: { content: { 'application/json': { schema: checkInput } }, required: true } },
   responses: {
     200: { description: 'What the filter does.', content: { 'application/json': { schema: checkResult } } },
-    ...describeProblems(400, 401, 403, 404, 429, 503),
+    ...describeProblems(400, 401, 403, 404, 413, 415, 429, 503),
   },
 })
 
@@ -91,7 +91,10 @@ function scopeOf({ resource, namespace }: Filter): Filter {
 async function explain(services: Services, caller: Caller, filter: Filter, wanted: string, start: Place) {
   const item = await findEvent(services, wanted, start)
   if (item === undefined || !(await isSeen(services, caller, item.event))) {
-    throw new RelayError('not_found', `There is no event ${wanted} in the time that was looked at.`, { field: 'event' })
+    const advice = 'Look further back with "minutes", or give its cursor.'
+    throw new RelayError('not_found', `There is no event ${wanted} in the time that was looked at. ${advice}`, {
+      field: 'event',
+    })
   }
   const scope = compileFilter(filter)(item.event)
   return {
@@ -113,7 +116,12 @@ async function isSeen({ authenticator }: Services, caller: Caller, event: RelayE
 async function findEvent({ hub, reader }: Services, wanted: string, start: Place): Promise<BatchEvent | undefined> {
   let found: BatchEvent | undefined
   if (!wanted.includes('/')) {
+    if (!/^\w+-\w+-\w+$/.test(wanted)) {
+      throw invalid('event', 'neither the id of an event, as in <cluster>/<uid>/<resourceVersion>, nor its cursor')
+    }
     const { epoch, seq } = readCursor(wanted, await reader.bounds(), 'event')
+    // The place before the first event is a cursor, too.
+    if (seq === 0) return undefined
     await readHistory(hub.pages, { epoch, seq: seq - 1 }, (item) => {
       found = item.seq === seq ? item : undefined
       return true

@@ -91,6 +91,7 @@ function readMessage(text: string): object {
   const isKnown = typeof message === 'object' && message !== null && Object.keys(message).join() === 'filter'
   const filter: unknown =
     isKnown && message !== null && 'filter' in (message as object) ? (message as { filter: unknown }).filter : undefined
-  if (typeof filter !== 'object' || filter === null || Array.isArray(filter)) throw invalid('message', 'write {"filter": {…}}')
+  if (typeof filter !== 'object' || filter === null || Array.isArray(filter))
+    throw invalid('message', 'write {"filter": {…}}')
   return filter
 }

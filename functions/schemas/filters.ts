@@ -2,6 +2,8 @@ import { z } from '@hono/zod-openapi'
 import { cursor, filterObject } from './common.ts'
 import { event } from './events.ts'
 
+const wholeMinutes = 'must be a whole number from 1 to 1440'
+
 export const checkInput = z
   .strictObject({
     filter: filterObject.openapi({
@@ -9,7 +11,12 @@ export const checkInput = z
       description: 'The same names as in the query of `/v1/events`; a value or a list of values.',
       example: { change: ['restarted'], reason: ['OOMKilled'] },
     }),
-    minutes: z.int().min(1).max(1440).default(15).openapi({ description: 'How far to look back.' }),
+    minutes: z
+      .int(wholeMinutes)
+      .min(1, wholeMinutes)
+      .max(1440, wholeMinutes)
+      .default(15)
+      .openapi({ description: 'How far to look back.' }),
     event: z.string().min(1).max(512).optional().openapi({
       description: 'The id or the cursor of an event: says which clauses let it through and which stopped it.',
     }),
