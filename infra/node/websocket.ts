@@ -49,7 +49,7 @@ export function createWebSocketLink(socket: Duplex, head: Uint8Array): WebSocket
     socket.once('close', () => clearTimeout(timer))
   }
   const take = (frame: Frame) => {
-    if (frame.code === codes.close) close(1000)
+    if (frame.code === codes.close) close(answerGoodbye(frame.payload))
     else if (frame.code === codes.ping) socket.write(encodeFrame(codes.pong, frame.payload))
     else if (frame.code === codes.binary) close(1003)
     else if (frame.code === codes.pong) return
@@ -142,6 +142,16 @@ function decodeFrame(bytes: Buffer): Frame | number | undefined {
   const payload = Buffer.from(bytes.subarray(at + 4, size))
   for (let i = 0; i < length; i++) payload[i] = (payload[i] ?? 0) ^ (mask[i & 3] ?? 0)
   return { code, isLast, payload, size }
+}
+
+/** The code to say goodbye with to who said so: the same, if it was one. RFC 6455, section 7.4. */
+function answerGoodbye(payload: Buffer): number {
+  if (payload.length === 0) return 1000
+  if (payload.length === 1) return 1002
+  const code = payload.readUInt16BE()
+  const isOne = (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999)
+  if (!isOne) return 1002
+  return decodeText(payload.subarray(2)) === undefined ? 1007 : code
 }
 
 function encodeFrame(code: number, payload: Uint8Array): Buffer {
