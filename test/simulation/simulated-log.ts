@@ -163,7 +163,7 @@ export function createSimulatedLog(deps: {
         if (content.seq < batch.seen) return { outcome: 'conflict' }
         backUp()
         const from = content.seq + 1
-        for (const operation of batch.operations) apply(resource, operation)
+        for (const operation of batch.operations) apply(resource, operation, batch)
         trim(content.seq - from + 1)
         const to = content.seq
         const { resourceVersion: rv, note } = batch
@@ -216,14 +216,14 @@ export function createSimulatedLog(deps: {
     for (; content.first < first; content.first++) content.entries.delete(content.first)
   }
 
-  function apply(resource: string, operation: Batch['operations'][number]): void {
+  function apply(resource: string, operation: Batch['operations'][number], batch: Batch): void {
     switch (operation.op) {
       case 'event':
         content.entries.set(++content.seq, { json: operation.json, before: content.bytes })
         content.bytes += encoder.encode(operation.json).length
         return
       case 'set':
-        objectsOf(resource).set(operation.key, { seq: content.seq, record: readRecord(operation) })
+        objectsOf(resource).set(operation.key, { seq: content.seq, record: readRecord(operation, batch) })
         return
       case 'delete':
         objectsOf(resource).delete(operation.key)
@@ -347,9 +347,9 @@ function toStored<Data>(key: string, { seq, record }: { seq: number; record: str
   return { key, seq, data: data as Data, ...(kept === undefined ? {} : { kept }) }
 }
 
-/** As the script does: where a record travels inside of its event, that alone counts. */
-function readRecord({ record, within }: Extract<Batch['operations'][number], { op: 'set' }>): string {
-  if (within === undefined) return record
+/** As the script does: where a record travels inside of an event of the batch, that alone counts. */
+function readRecord({ record, within }: Extract<Batch['operations'][number], { op: 'set' }>, batch: Batch): string {
+  if (within === undefined || !batch.operations.includes(within.event)) return record
   const json = Buffer.from(within.event.json)
   const from = json.indexOf('"data":') + '"data":'.length
   return `${json.toString('utf8', from, from + within.bytes - 1)}}`
