@@ -32,6 +32,20 @@ export interface BatchEvent {
   readonly json: string
   /** Parsed on first use. Throws a SyntaxError on an entry that no relay wrote. */
   readonly event: RelayEvent
+  /** Made once for all who see it so. */
+  readonly as: Readonly<Record<Scope, Sight>>
+}
+
+/** An event as a filter sees it. */
+export interface Sight {
+  readonly item: BatchEvent
+  readonly scope: Scope
+}
+
+/** Frames with room behind their cursors, and where the seals of these begin. */
+interface Loose {
+  readonly bytes: Uint8Array
+  readonly seals: readonly number[]
 }
 
 /**
@@ -47,6 +61,7 @@ export function createBatch(
   const events = entries.map((entry) => createEvent(epoch, entry, seal))
   const buffers = new Map<View, Uint8Array>()
   const wholes = new Map<Format, Uint8Array>()
+  const looses = new Map<Format, Loose>()
   const frames = new Map<Format, Record<Scope, (Uint8Array | undefined)[]>>()
 
   let isWarm = true
@@ -70,44 +85,59 @@ export function createBatch(
     }
     return bytes
   }
+  /** Everything in a format that leaves room to bind it. */
+  const loose = (format: Format): Loose => {
+    let found = looses.get(format)
+    if (found === undefined) {
+      found = pack(
+        format,
+        events.map((item) => item.as.in),
+      )
+      looses.set(format, found)
+    }
+    return found
+  }
+  const pack = (format: Format, chosen: readonly Sight[]): Loose => {
+    const seals: number[] = []
+    let size = 0
+    const pieces = chosen.map(({ item, scope }) => {
+      const piece = frame(format, item, scope)
+      let at = size
+      for (const before of format.beforeCursors) {
+        at += before + item.cursor.length
+        seals.push(at - sealSize)
+        at += roomForMark.length
+      }
+      size += piece.length
+      return piece
+    })
+    return { bytes: joinBytes(pieces), seals }
+  }
   let known: ReturnType<Views['route']> | undefined
-  const see = (view: View): [BatchEvent, Scope][] => {
+  const see = (view: View): Sight[] => {
     if (views !== undefined && isWarm) {
       known ??= views.route(events)
       // Views that came later were not asked.
       if (view.born <= known.born) return known.routed.get(view) ?? []
     }
-    const seen: [BatchEvent, Scope][] = []
+    const seen: Sight[] = []
     for (const item of events) {
       const scope = view.match?.(item.event)
-      if (scope !== undefined) seen.push([item, scope])
+      if (scope !== undefined) seen.push(item.as[scope])
     }
     return seen
   }
-  const write = ({ format, clauses }: View, chosen: readonly [BatchEvent, Scope][]): Uint8Array => {
-    const pieces = chosen.map(([item, scope]) => frame(format, item, scope))
+  const write = ({ format, clauses }: View, chosen: readonly Sight[]): Uint8Array => {
+    const isWhole = chosen.length === events.length && chosen.every(({ scope }) => scope === 'in')
     const bond = seal.bond(clauses)
-    if (bond === undefined) return joinBytes(pieces)
-    const bytes = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0))
-    let at = 0
-    for (const [index, piece] of pieces.entries()) {
-      bytes.set(piece, at)
-      const length = chosen[index]?.[0].cursor.length ?? 0
-      let place = at
-      for (const before of format.beforeCursors) {
-        place += before + length
-        bond.write(bytes, place - sealSize)
-        place += roomForMark.length
-      }
-      at += piece.length
+    if (bond === undefined) {
+      return isWhole ? whole(format) : joinBytes(chosen.map(({ item, scope }) => frame(format, item, scope)))
     }
-    return bytes
-  }
-  const choose = (view: View): Uint8Array => {
-    if (view.match === undefined) return whole(view.format)
-    const chosen = see(view)
-    const isWhole = chosen.length === events.length && chosen.every(([, scope]) => scope === 'in')
-    return isWhole && view.clauses.length === 0 ? whole(view.format) : write(view, chosen)
+    const { bytes, seals } = isWhole ? loose(format) : pack(format, chosen)
+    const bound = new Uint8Array(bytes.length)
+    bound.set(bytes)
+    for (const at of seals) bond.write(bound, at)
+    return bound
   }
 
   return {
@@ -120,18 +150,18 @@ export function createBatch(
     select(view) {
       let bytes = buffers.get(view)
       if (bytes === undefined) {
-        bytes = choose(view)
+        bytes = view.match === undefined ? whole(view.format) : write(view, see(view))
         // Who is alone with a filter asks once: a thousand of those would keep a copy of the log each.
         if (isWarm && view.readers > 1) buffers.set(view, bytes)
       }
       return bytes
     },
     selectFrom(view, after, isSeen = () => false) {
-      const chosen: [BatchEvent, Scope][] = []
+      const chosen: Sight[] = []
       for (const item of events) {
         if (item.seq <= after || isSeen(item)) continue
         const scope = view.match === undefined ? 'in' : view.match(item.event)
-        if (scope !== undefined) chosen.push([item, scope])
+        if (scope !== undefined) chosen.push(item.as[scope])
       }
       return write(view, chosen)
     },
@@ -139,6 +169,7 @@ export function createBatch(
       isWarm = false
       buffers.clear()
       wholes.clear()
+      looses.clear()
       known = undefined
       frames.clear()
     },
@@ -152,9 +183,14 @@ function scopeMark(scope: Scope): 'entered' | 'left' | undefined {
 function createEvent(epoch: string, { seq, json }: LogEntry, seal: CursorSeal): BatchEvent {
   let event: RelayEvent | undefined
   let cursor: string | undefined
-  return {
+  let as: BatchEvent['as'] | undefined
+  const item: BatchEvent = {
     seq,
     json,
+    get as() {
+      as ??= { in: { item, scope: 'in' }, entered: { item, scope: 'entered' }, left: { item, scope: 'left' } }
+      return as
+    },
     get cursor() {
       cursor ??= seal.toCursor({ epoch, seq })
       return cursor
@@ -164,4 +200,5 @@ function createEvent(epoch: string, { seq, json }: LogEntry, seal: CursorSeal): 
       return event
     },
   }
+  return item
 }

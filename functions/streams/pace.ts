@@ -10,7 +10,7 @@ export interface Pace {
 }
 
 /**
- * Creates a pace by which writing takes two thirds of the time at most: beyond that, waiting for more to write at once makes
+ * Creates a pace by which writing takes four fifths of the time at most: beyond that, waiting for more to write at once makes
  * everybody's events sooner.
  * @param shortest how long writes wait for more at least, in ms.
  * @param now a clock, in ms.
@@ -27,7 +27,7 @@ export function createPace(shortest: number, now = () => performance.now()): Pac
       // Workerd writes only after this turn, and its clock stands still until then.
       setTimeout(() => {
         ended = now()
-        pause = Math.max(shortest, Math.min(longest, (ended - begin) / 2))
+        pause = Math.max(shortest, Math.min(longest, (ended - begin) / 4))
       }, 0)
     },
   }

@@ -1,11 +1,11 @@
 import { gapType, resourceOf } from '../../shared/event.ts'
-import type { Filter, Scope } from '../../shared/filter/filter.ts'
+import type { Filter } from '../../shared/filter/filter.ts'
 import { listExact } from '../../shared/filter/pattern.ts'
-import type { BatchEvent } from './batch.ts'
+import type { BatchEvent, Sight } from './batch.ts'
 import type { View } from './view.ts'
 
 /** What some views see of some events, in order. Views that see nothing are not in it. */
-export type Routed = Map<View, [BatchEvent, Scope][]>
+export type Routed = Map<View, Sight[]>
 
 /**
  * Finds the views that an event may concern without asking all of them: each is kept under the values of the one clause that
@@ -48,8 +48,8 @@ export function createViewIndex(): ViewIndex {
             const scope = view.match?.(event)
             if (scope === undefined) continue
             const seen = routed.get(view)
-            if (seen === undefined) routed.set(view, [[item, scope]])
-            else seen.push([item, scope])
+            if (seen === undefined) routed.set(view, [item.as[scope]])
+            else seen.push(item.as[scope])
           }
         }
         if (event.type === gapType) {

@@ -17,7 +17,14 @@ export function pour(flow: Flow, { status, headers }: Response, outgoing: Server
   outgoing.on('drain', () => flow.want())
   outgoing.writeHead(status, Object.fromEntries(headers))
   flow.start({
-    write: (bytes) => outgoing.write(bytes),
+    write(bytes) {
+      // Node would hold it back until the end of this turn, when what all readers are sent has left the caches again.
+      const { socket } = outgoing
+      socket?.cork()
+      const isTaken = outgoing.write(bytes)
+      socket?.uncork()
+      return isTaken
+    },
     close: () => outgoing.end(),
     cut: () => outgoing.destroy(),
   })

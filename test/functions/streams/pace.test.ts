@@ -31,7 +31,7 @@ test('the longer writing takes, the longer what comes next waits, but not for ev
   const clock = createClock()
   const pace = createPace(5, clock.now)
   for (const [took, rest] of [
-    [40, 20],
+    [40, 10],
     [6, 5],
     [10_000, 100],
   ] as const) {
@@ -47,5 +47,5 @@ test('where writing happens after the turn, and the clock stands still until the
   pace.write(nothing)
   clock.pass(60)
   await nextTurn()
-  expect(pace.rest()).toBe(30)
+  expect(pace.rest()).toBe(15)
 })
