@@ -152,6 +152,32 @@ describe.each(runtimes)('streams on $name', ({ start }) => {
     expect(heard).toEqual(expected)
   })
 
+  test('live on without Redis, and tell what comes once it is back, once', async () => {
+    const listener = follow('?name=k-*')
+    const socket = await connectSocket('?name=k-*')
+    await until(() => isReady(listener) && socket.count('ready') === 1)
+    const expected: string[] = []
+    for (const round of [0, 1]) {
+      for (let i = 0; i < 5; i++) {
+        expected.push(`k-${round}-${i}`)
+        await writer.append({ name: `k-${round}-${i}` })
+      }
+      // In the second round before all of it is told.
+      if (round === 0) await until(() => names(listener).length === 5 && socket.names().length === 5)
+      await running.redis.kill()
+      const refused = await fetch(`${running.url}/v1/webhooks`)
+      expect(refused.status).toBe(503)
+      expect(refused.headers.get('retry-after')).not.toBeNull()
+      await running.redis.restart()
+      // Whoever writes to a server that was started anew takes the log up again, in an epoch that goes on from the last.
+      writer = await running.createWriter()
+    }
+    await until(() => names(listener).length === expected.length && socket.names().length === expected.length, 60_000)
+    expect(names(listener)).toEqual(expected)
+    expect(socket.names()).toEqual(expected)
+    expect(listener.resumed).toHaveLength(1)
+  })
+
   test('forget a client that leaves, and stop following when nobody listens', async () => {
     const abort = new AbortController()
     const response = await fetch(`${running.url}/v1/events`, { signal: abort.signal })
