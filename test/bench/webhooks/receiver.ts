@@ -43,7 +43,7 @@ function serve(socket: Socket, onRequest: (head: string, body: string) => void):
       const end = text.indexOf('\r\n\r\n')
       if (end === -1) return
       const head = text.slice(0, end)
-      const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1])
+      const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? 0)
       if (text.length < end + 4 + length) return
       onRequest(head, text.slice(end + 4, end + 4 + length))
       text = text.slice(end + 4 + length)
