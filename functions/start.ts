@@ -59,11 +59,17 @@ function startAt(reader: LogReader, position: Position, bounds: Bounds): Start {
 }
 
 async function startAtTime(reader: LogReader, text: string): Promise<Start> {
-  const moment = time.test(text) ? Date.parse(text) : Number.NaN
+  const moment = time.test(text) && isDay(text.slice(0, 10)) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(moment)) throw invalid('from', `"${text}" is no time; write 2026-01-31T12:00:00Z`)
   const position = await reader.seek(moment)
   const bounds = await reader.bounds()
   // Everything that is kept came later: so may have what was trimmed before it.
   const isEarlier = bounds.first > 1 && position.seq <= bounds.first - 1
   return isEarlier ? { ...begin(reader.oldest(bounds), bounds), lost: 'trimmed' } : begin(position, bounds)
+}
+
+/** Dates that there are not, such as the 30th of February, are read as others. */
+function isDay(text: string): boolean {
+  const day = new Date(`${text}T00:00:00Z`)
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text)
 }

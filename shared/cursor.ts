@@ -30,8 +30,9 @@ interface Lives {
   readonly seal: CursorSeal
 }
 
-const noCursor = 'not a cursor; use one that the relay gave, or start, now or state'
-const foreign = 'this cursor was not given by this relay; use one that was, just as it came, or start, now or state'
+const noCursor = 'not a cursor; use one that the relay gave, or begin at a time, start, now or state'
+const foreign =
+  'this cursor was not given by this relay; use one that was, just as it came, or begin at a time, start, now or state'
 const otherFilter =
   'this cursor was given under another filter, which may have kept back what this one picks; go on with that filter, ' +
   'which may have more clauses now, or begin at a time, start, now or state'

@@ -29,6 +29,7 @@ test.each([
   ['/v1/events?colour=red', 400, 'colour'],
   ['/v1/events?from=yesterday', 400, 'from'],
   ['/v1/events?from=2026-99-99T00:00:00Z', 400, 'from'],
+  ['/v1/events?from=2026-02-30T00:00:00Z', 400, 'from'],
   ['/v1/events?phase=Sleeping', 400, 'phase'],
   ['/v1/events?labelSelector=a%20in%20b', 400, 'labelSelector'],
   ['/v1/events?labelSelector=a&labelSelector=b', 400, 'labelSelector'],
