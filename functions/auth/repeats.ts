@@ -14,12 +14,15 @@ export interface Repeats {
 export function createRepeats(review: () => void): Repeats {
   const planned = new Map<number, ReturnType<typeof setTimeout>>()
   let reviewedAt = Number.NEGATIVE_INFINITY
-  const plan = (at: number) => {
+  const plan = (at: number): void => {
     const slot = Math.ceil(at / apart)
     if (planned.has(slot)) return
     const run = () => {
       planned.delete(slot)
-      reviewedAt = performance.now()
+      const now = performance.now()
+      // Another one was in between, or this one is late.
+      if (now - reviewedAt < apart) return plan(reviewedAt + apart)
+      reviewedAt = now
       review()
     }
     planned.set(slot, setTimeout(run, slot * apart - performance.now()))

@@ -370,7 +370,8 @@ describe('two API servers behind one address', () => {
       return isCached && turn++ % 2 === 1 ? replica.url : stage.sandbox.url
     })
     await stage.watch(server.url, { leastTimeoutSeconds: 15 })
-    for (let round = 0; round < 12; round++) {
+    // A busy machine comes back later: until both have served several times.
+    for (let round = 0; round < 12 || turn <= 5; round++) {
       await stage.stir(15)
       for (const commit of late.splice(0, Math.max(0, late.length - 20))) commit()
       server.cut()
@@ -378,6 +379,5 @@ describe('two API servers behind one address', () => {
     }
     for (const commit of late) commit()
     expect(await stage.verify()).toMatchObject({ gaps: [] })
-    expect(turn).toBeGreaterThan(5)
   })
 })
